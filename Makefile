@@ -1,0 +1,111 @@
+# Makefile - builds the tools into build/bin, runs the local stack and the tests.
+#
+#   make up      set up everything that is missing, and run it     make down | status | logs
+#   make test    set up everything that is missing, and pass every test
+#   make         only build                                        make asan | bench | format | clean
+
+MAKEFLAGS += --no-builtin-rules
+BUILD    ?= build
+PG_FLAGS := $(shell pkg-config --cflags libpq 2>/dev/null)
+CFLAGS   ?= -O2 -g
+FLAGS    := -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Wformat=2 -Wstrict-prototypes \
+            -Wmissing-prototypes -Wshadow -fno-omit-frame-pointer $(CFLAGS)
+CPPFLAGS += -Ilib -Icmd $(PG_FLAGS)
+LIBS     := -lm -lpthread
+
+TOOLS := vote-ingest vote-commit vote-admin vote-tail vote-load
+BINS  := $(TOOLS:%=$(BUILD)/bin/%)
+MANS  := $(TOOLS:%=$(BUILD)/man/%.1)
+
+# What each part is made of. A tool links the parts it uses and no others.
+objects  = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
+NET_BASE := lib/base/http lib/base/admin
+BASE     := $(filter-out $(NET_BASE:%=$(BUILD)/obj/%.o),$(call objects,lib/base))
+NET      := $(NET_BASE:%=$(BUILD)/obj/%.o)
+KAFKA    := $(call objects,lib/kafka)
+REDIS    := $(call objects,lib/redis)
+PG       := $(call objects,lib/pg)
+VOTE     := $(BUILD)/obj/lib/vote/ids.o
+EVENT    := $(BUILD)/obj/lib/vote/event.o
+TOKEN    := $(BUILD)/obj/lib/vote/token.o
+SCRIPTS  := $(BUILD)/gen/scripts.o
+MIGRATIONS := $(BUILD)/gen/migrations.o
+
+all: $(BINS) $(MANS)
+
+LINK = @mkdir -p $(@D) && echo "  link $@" && $(CC) $(FLAGS) $(LDFLAGS) -o $@ $^
+cmd  = $(call objects,cmd/$(1))
+
+$(BUILD)/bin/vote-ingest: $(call cmd,vote-ingest) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS)
+	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson -ljwt $(LIBS)
+$(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(SCRIPTS)
+	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson $(LIBS)
+$(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(MIGRATIONS)
+	$(LINK) -lrdkafka -lpq -ljansson -ljwt $(LIBS)
+$(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT)
+	$(LINK) -lrdkafka -ljansson $(LIBS)
+$(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(TOKEN)
+	$(LINK) -lcurl -ljansson -ljwt $(LIBS)
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D) && echo "  cc   $<" && $(CC) $(CPPFLAGS) $(FLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c
+	@$(CC) $(CPPFLAGS) $(FLAGS) -c -o $@ $<
+$(BUILD)/gen/migrations.c: $(wildcard lib/vote/sql/*.sql) lib/vote/embed.sh
+	@mkdir -p $(@D) && lib/vote/embed.sh migrations $(filter %.sql,$^) > $@
+$(BUILD)/gen/scripts.c: $(wildcard lib/vote/lua/*.lua) lib/vote/embed.sh
+	@mkdir -p $(@D) && lib/vote/embed.sh scripts $(filter %.lua,$^) > $@
+
+# A man page is its prose with the option list of the tool's own table in it.
+$(BUILD)/man/%.1: $(BUILD)/bin/%
+	@mkdir -p $(@D) && $< --print-man > $@.options && \
+	sed -e '/^\.\\" @OPTIONS@/{r $@.options' -e 'd}' cmd/$*/$*.1 > $@ && rm $@.options
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# Unit tests: one program a module, each links only what it tests.
+UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+$(BUILD)/unit/%: tests/unit/%.c $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(TOKEN) $(BUILD)/obj/cmd/vote-ingest/vote_body.o
+	@mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lrdkafka -ljansson -ljwt $(LIBS)
+
+LOCAL := pipelines/local
+export RUN PORT_BASE
+
+deps-%:
+	@$(LOCAL)/deps.sh $*
+deps: ; @$(LOCAL)/deps.sh build run test
+
+# Dependencies come first, and a second make then finds the headers they brought.
+up: deps-build deps-run
+	@$(MAKE) --no-print-directory all
+	@$(LOCAL)/up.sh
+down status logs:
+	@$(LOCAL)/$@.sh
+
+test: deps
+	@$(MAKE) --no-print-directory all units
+	@tests/run.sh $(BUILD)
+test-unit: deps-build deps-test
+	@$(MAKE) --no-print-directory units
+	@tests/run.sh $(BUILD) unit
+units: $(UNITS)
+asan: deps
+	@$(MAKE) --no-print-directory all units BUILD=build/asan CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"
+	@tests/run.sh build/asan
+
+# The largest conversation of the Polis open data; POLIS names another export.
+POLIS ?= $(firstword $(wildcard ../shared/data/polis/austria-climate*.csv))
+bench: deps
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/python3 tests/bench/polis.py "$(POLIS)"
+
+tidy:
+	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)
+
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+clean:
+	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/unit $(BUILD)/asan
+
+.PHONY: all deps up down status logs test test-unit units asan bench tidy format clean
+.SECONDARY:

@@ -1,0 +1,91 @@
+/* admin.c - a daemon's admin port. SPDX-License-Identifier: Apache-2.0 */
+#include "base/admin.h"
+
+#include "base/clock.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { BEAT_MAX_US = 15 * 1000 * 1000, ADMIN_THREADS = 4 };
+
+static const char json_type[] = "application/json";
+
+static void admin_get_metrics(struct http_request *request)
+{
+    const struct admin *admin = request->context;
+    struct buf out = {0};
+    metrics_print(admin->metrics, &out);
+    http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, out.data, out.size);
+    buf_free(&out);
+}
+
+static void admin_get_healthz(struct http_request *request)
+{
+    const struct admin *admin = request->context;
+    bool turns = clock_mono_us() - atomic_load(&admin->beat_us) < BEAT_MAX_US;
+    const char *body = turns ? "{\"status\":\"ok\"}\n" : "{\"status\":\"the loop does not turn\"}\n";
+    http_reply(request, turns ? 200 : 503, json_type, NULL, body, strlen(body));
+}
+
+static void admin_get_readyz(struct http_request *request)
+{
+    struct admin *admin = request->context;
+    struct buf checks = {0}, out = {0};
+    bool draining = atomic_load(&admin->draining), ready = !draining;
+    buf_char(&checks, '{');
+    for (size_t i = 0; i < admin->check_count; i++) {
+        bool up = atomic_load(&admin->checks[i].ready);
+        ready = ready && up;
+        buf_member_text(&checks, admin->checks[i].name, up ? "ok" : "not ready");
+    }
+    buf_format(&out, "{\"status\":\"%s\",\"checks\":%s}}\n",
+               ready ? "ok" : draining ? "draining" : "not ready", checks.data);
+    http_reply(request, ready ? 200 : 503, json_type, NULL, out.data, out.size);
+    buf_free(&checks);
+    buf_free(&out);
+}
+
+static void admin_refuse(struct http_request *request, int status, const char *allow)
+{
+    (void)allow;
+    const char *body = "{\"status\":\"there is /metrics, /healthz and /readyz\"}\n";
+    http_reply(request, status, json_type, NULL, body, strlen(body));
+}
+
+static const struct http_route admin_routes[] = {
+    {"GET", "/metrics", admin_get_metrics},
+    {"GET", "/healthz", admin_get_healthz},
+    {"GET", "/readyz", admin_get_readyz},
+};
+
+struct admin_check *admin_add_check(struct admin *admin, const char *name)
+{
+    assert(admin->check_count < ADMIN_CHECK_MAX);
+    struct admin_check *check = &admin->checks[admin->check_count++];
+    check->name = name;
+    return check;
+}
+
+bool admin_start(struct admin *admin, const char *listen, struct error *error)
+{
+    admin_beat(admin);
+    return http_start(&admin->server,
+                      &(struct http_settings){.listen = listen,
+                                              .threads = ADMIN_THREADS,
+                                              .routes = admin_routes,
+                                              .route_count = sizeof admin_routes / sizeof *admin_routes,
+                                              .context = admin,
+                                              .refuse = admin_refuse},
+                      error);
+}
+
+void admin_stop(struct admin *admin)
+{
+    http_stop(admin->server);
+    admin->server = NULL;
+}
+
+void admin_beat(struct admin *admin)
+{
+    atomic_store(&admin->beat_us, clock_mono_us());
+}

@@ -1,0 +1,39 @@
+/* admin.h - a daemon's admin port: /metrics, /healthz (the loop turns) and /readyz (each dependency
+ * by name). SPDX-License-Identifier: Apache-2.0 */
+#ifndef BASE_ADMIN_H
+#define BASE_ADMIN_H
+
+#include "base/http.h"
+#include "base/metrics.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum { ADMIN_CHECK_MAX = 8, ADMIN_TEXT_SIZE = 200 };
+
+/* One dependency. The daemon's own threads set it; the admin port only reads. */
+struct admin_check {
+    const char *name; /* "kafka" */
+    _Atomic int ready;
+};
+
+struct admin {
+    struct http_server *server;
+    struct metrics *metrics;
+    struct admin_check checks[ADMIN_CHECK_MAX];
+    size_t check_count;
+    _Atomic int64_t beat_us; /* the loop's last turn, monotonic */
+    _Atomic int draining;    /* not ready any more, still healthy */
+};
+
+/* Adds a dependency that is not ready yet. Call before admin_start. */
+struct admin_check *admin_add_check(struct admin *admin, const char *name);
+
+bool admin_start(struct admin *admin, const char *listen, struct error *error)
+    __attribute__((warn_unused_result));
+void admin_stop(struct admin *admin);
+
+/* Tells that the loop turns: /healthz fails when the last beat is over 15 s old. */
+void admin_beat(struct admin *admin);
+
+#endif

@@ -1,0 +1,109 @@
+/* option_text.c - what the table says for people: --help, the man page, --print-config.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "base/option.h"
+
+#include <string.h>
+
+static void option_put_flag(const struct option *option, struct buf *out)
+{
+    bool secret = option->flags & OPTION_SECRET;
+    if (option->letter)
+        buf_format(out, "-%c, ", option->letter);
+    buf_format(out, "--%s%s", option->name, secret ? "-file" : "");
+    if (option->type != OPTION_SWITCH)
+        buf_format(out, " %s", secret ? "FILE" : option->argument ? option->argument : "VALUE");
+}
+
+void options_print_help(const struct option_set *sets, size_t set_count, struct buf *out)
+{
+    struct buf flag = {0};
+    for (size_t s = 0; s < set_count; s++) {
+        buf_format(out, "\n%s:\n", sets[s].title);
+        for (size_t i = 0; i < sets[s].count; i++) {
+            const struct option *option = &sets[s].options[i];
+            buf_clear(&flag);
+            option_put_flag(option, &flag);
+            buf_format(out, "  %-32s %s", flag.data, option->summary);
+            if (option->preset && *option->preset && option->type != OPTION_SWITCH)
+                buf_format(out, " (%s)", option->preset);
+            buf_char(out, '\n');
+        }
+    }
+    buf_free(&flag);
+}
+
+/* Roff takes a leading dash for a hyphen and a leading dot for a request. */
+static void roff_put(struct buf *out, const char *text)
+{
+    for (const char *c = text; *c; c++) {
+        if (*c == '-' || *c == '\\')
+            buf_char(out, '\\');
+        buf_char(out, *c);
+    }
+}
+
+void options_print_man(const struct option_set *sets, size_t set_count, struct buf *out)
+{
+    struct buf flag = {0};
+    for (size_t s = 0; s < set_count; s++) {
+        buf_format(out, ".SS %s\n", sets[s].title);
+        for (size_t i = 0; i < sets[s].count; i++) {
+            const struct option *option = &sets[s].options[i];
+            char name[OPTION_NAME_SIZE];
+            buf_clear(&flag);
+            option_put_flag(option, &flag);
+            buf_text(out, ".TP\n.B ");
+            roff_put(out, flag.data);
+            buf_text(out, "\n");
+            roff_put(out, option->summary);
+            buf_text(out, ".\n");
+            if (option->preset && *option->preset && option->type != OPTION_SWITCH) {
+                buf_text(out, "Default: ");
+                roff_put(out, option->preset);
+                buf_text(out, ".\n");
+            }
+            option_environment_name(option, name);
+            if (!(option->flags & OPTION_FLAG_ONLY))
+                buf_format(out, "Environment: %s.\n", name);
+        }
+    }
+    buf_free(&flag);
+}
+
+/* user:password@ inside a URL becomes user:***@. */
+static void url_put_redacted(struct buf *out, const char *url)
+{
+    const char *start = strstr(url, "://");
+    const char *end = start ? start + 3 + strcspn(start + 3, "/?") : NULL;
+    const char *at = end ? memrchr(start + 3, '@', (size_t)(end - start - 3)) : NULL;
+    const char *colon = at ? memchr(start + 3, ':', (size_t)(at - start - 3)) : NULL;
+    if (!colon) {
+        buf_text(out, strstr(url, "password") ? "***" : url);
+        return;
+    }
+    buf_put(out, url, (size_t)(colon + 1 - url));
+    buf_format(out, "***%s", strstr(at, "password") ? "@***" : at);
+}
+
+void options_print_config(const struct options *options, struct buf *out)
+{
+    for (size_t i = 0; i < options->value_count; i++) {
+        const struct option_value *value = &options->values[i];
+        buf_format(out, "%s=", value->option->name);
+        if (value->option->type == OPTION_PAIRS && value->text) {
+            const struct option_pairs *pairs = value->member;
+            for (size_t k = 0; k < pairs->count; k++) {
+                bool secret = strstr(pairs->keys[k], "password") || strstr(pairs->keys[k], "key");
+                buf_format(out, "%s%s=%s", k ? ";" : "", pairs->keys[k],
+                           secret ? "***" : pairs->values[k]);
+            }
+        } else if (value->text && value->option->flags & OPTION_SECRET) {
+            buf_text(out, "***");
+        } else if (value->text && value->option->flags & OPTION_URL) {
+            url_put_redacted(out, value->text);
+        } else if (value->text) {
+            buf_text(out, value->text);
+        }
+        buf_format(out, "  # %s\n", value->from ? value->from : "unset");
+    }
+}

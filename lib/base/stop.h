@@ -1,0 +1,26 @@
+/* stop.h - SIGTERM and SIGINT as one more readable descriptor, with the two-stage stop: the first
+ * asks to finish what is in hand, the second to leave now. SPDX-License-Identifier: Apache-2.0 */
+#ifndef BASE_STOP_H
+#define BASE_STOP_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct stop {
+    int fd; /* readable when a signal waits */
+    int asked;
+};
+
+/* Blocks the signals (call before any thread starts) and ignores SIGPIPE. */
+bool stop_open(struct stop *stop, struct error *error) __attribute__((warn_unused_result));
+void stop_close(struct stop *stop);
+
+/* How often a stop was asked for so far: 0 go on, 1 drain, 2 leave now. Does not block. */
+int stop_asked(struct stop *stop);
+
+/* Waits until a stop is asked for, `other_fd` (or -1) is readable, or the monotonic deadline. */
+int stop_wait(struct stop *stop, int other_fd, int64_t deadline_us);
+
+#endif
