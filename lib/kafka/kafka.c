@@ -1,0 +1,161 @@
+/* kafka.c - a thin manner around librdkafka. SPDX-License-Identifier: Apache-2.0 */
+#include "kafka/kafka.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+const struct option kafka_options[] = {
+    {.name = "kafka-brokers", .type = OPTION_TEXT, .offset = offsetof(struct kafka_config, brokers),
+     .preset = "127.0.0.1:19092", .argument = "HOST:PORT,...", .summary = "Kafka bootstrap servers"},
+    {.name = "kafka-property", .letter = 'X', .type = OPTION_PAIRS,
+     .offset = offsetof(struct kafka_config, properties), .argument = "KEY=VALUE",
+     .summary = "passed through to librdkafka; repeatable"},
+};
+
+static void kafka_on_error(rd_kafka_t *client, int code, const char *reason, void *opaque)
+{
+    (void)client;
+    struct kafka_health *health = opaque;
+    if (!health)
+        return;
+    snprintf(health->text, sizeof health->text, "%s", reason);
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        atomic_store(&health->down, 1);
+}
+
+/* librdkafka would write to stderr in a form of its own; its errors reach us by other ways. */
+static void kafka_on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
+{
+    (void)client, (void)level, (void)facility, (void)text;
+}
+
+static bool conf_set(rd_kafka_conf_t *conf, const char *key, const char *value, struct error *error)
+{
+    char why[200];
+    return rd_kafka_conf_set(conf, key, value, why, sizeof why) == RD_KAFKA_CONF_OK ||
+           error_set(error, ERROR_CONFIG, "kafka property %s: %s", key, why);
+}
+
+rd_kafka_conf_t *kafka_conf(const struct kafka_config *config, const char *const *pairs,
+                            struct kafka_health *health, struct error *error)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_error_cb(conf, kafka_on_error);
+    rd_kafka_conf_set_log_cb(conf, kafka_on_log);
+    rd_kafka_conf_set_opaque(conf, health);
+    bool set = conf_set(conf, "bootstrap.servers", config->brokers, error) &&
+               conf_set(conf, "reconnect.backoff.max.ms", "1000", error);
+    for (; set && *pairs; pairs += 2)
+        set = conf_set(conf, pairs[0], pairs[1], error);
+    for (size_t i = 0; set && i < config->properties.count; i++)
+        set = conf_set(conf, config->properties.keys[i], config->properties.values[i], error);
+    if (set)
+        return conf;
+    rd_kafka_conf_destroy(conf);
+    return NULL;
+}
+
+rd_kafka_t *kafka_open(rd_kafka_type_t type, rd_kafka_conf_t *conf, const char *brokers,
+                       int timeout_ms, struct error *error)
+{
+    char why[200];
+    const struct rd_kafka_metadata *metadata;
+    rd_kafka_t *client = rd_kafka_new(type, conf, why, sizeof why);
+    if (!client) {
+        rd_kafka_conf_destroy(conf);
+        error_set(error, ERROR_CONFIG, "unable to make a kafka client: %s", why);
+        return NULL;
+    }
+    if (timeout_ms == 0)
+        return client;
+    rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, NULL, &metadata, timeout_ms);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        rd_kafka_metadata_destroy(metadata);
+        return client;
+    }
+    error_set(error, ERROR_UNAVAILABLE, "unable to connect to kafka %s: %s", brokers,
+              rd_kafka_err2str(code));
+    rd_kafka_destroy(client);
+    return NULL;
+}
+
+rd_kafka_resp_err_t kafka_send(rd_kafka_t *producer, const char *topic, const char *key,
+                               const void *value, size_t size, rd_kafka_headers_t *headers,
+                               void *opaque)
+{
+    rd_kafka_resp_err_t code = rd_kafka_producev(
+        producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_KEY(key, strlen(key)),
+        RD_KAFKA_V_VALUE((void *)value, size), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
+    if (code && headers)
+        rd_kafka_headers_destroy(headers); /* producev takes them only when it succeeds */
+    return code;
+}
+
+rd_kafka_headers_t *kafka_event_headers(const char *type, const char *source, const char *id,
+                                        int64_t time_ms, const char *traceparent)
+{
+    char time[CLOCK_TEXT_SIZE];
+    clock_format_ms(time_ms, time);
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(8);
+    rd_kafka_header_add(headers, "ce_specversion", -1, "1.0", -1);
+    rd_kafka_header_add(headers, "ce_type", -1, type, -1);
+    rd_kafka_header_add(headers, "ce_source", -1, source, -1);
+    rd_kafka_header_add(headers, "ce_id", -1, id, -1);
+    rd_kafka_header_add(headers, "ce_time", -1, time, -1);
+    rd_kafka_header_add(headers, "content-type", -1, "application/json", -1);
+    rd_kafka_header_add(headers, "traceparent", -1, traceparent, -1);
+    return headers;
+}
+
+static bool hex_is_lower(const char *text, size_t size)
+{
+    bool all_zero = true;
+    for (size_t i = 0; i < size; i++) {
+        if (!text[i] || !strchr("0123456789abcdef", text[i]))
+            return false;
+        all_zero = all_zero && text[i] == '0';
+    }
+    return !all_zero;
+}
+
+static void hex_random(char *text, size_t size)
+{
+    unsigned char bytes[16];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        abort();
+    for (size_t i = 0; i < size; i++)
+        text[i] = "0123456789abcdef"[(i & 1 ? bytes[i / 2] : bytes[i / 2] >> 4) & 15];
+}
+
+void traceparent_continue(const char *incoming, char traceparent[TRACEPARENT_SIZE])
+{
+    memcpy(traceparent, "00-", 3);
+    bool known = incoming && strlen(incoming) == TRACEPARENT_SIZE - 1 && !strncmp(incoming, "00-", 3) &&
+                 hex_is_lower(incoming + 3, 32) && incoming[35] == '-' &&
+                 hex_is_lower(incoming + 36, 16) && incoming[52] == '-';
+    if (known)
+        memcpy(traceparent + 3, incoming + 3, 32);
+    else
+        hex_random(traceparent + 3, 32);
+    traceparent[35] = '-';
+    hex_random(traceparent + 36, 16);
+    memcpy(traceparent + 52, known && incoming[54] == '0' ? "-00" : "-01", 4);
+}
+
+void kafka_traceparent(const rd_kafka_message_t *message, char traceparent[TRACEPARENT_SIZE])
+{
+    rd_kafka_headers_t *headers;
+    const void *value = NULL;
+    size_t size = 0;
+    char incoming[TRACEPARENT_SIZE] = "";
+    if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+        rd_kafka_header_get_last(headers, "traceparent", &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+        size == TRACEPARENT_SIZE - 1)
+        memcpy(incoming, value, size);
+    traceparent_continue(incoming, traceparent);
+}

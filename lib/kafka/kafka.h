@@ -1,0 +1,58 @@
+/* kafka.h - a thin manner around librdkafka: its settings, its reports, a producer that keeps what it
+ * is given until all in-sync replicas have it. SPDX-License-Identifier: Apache-2.0 */
+#ifndef KAFKA_KAFKA_H
+#define KAFKA_KAFKA_H
+
+#include "base/error.h"
+#include "base/option.h"
+
+#include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
+
+struct kafka_config {
+    const char *brokers;
+    struct option_pairs properties; /* passed through to librdkafka, last: they win */
+};
+
+/* --kafka-brokers and -X, for a struct kafka_config. */
+extern const struct option kafka_options[];
+enum { KAFKA_OPTION_COUNT = 2 };
+
+/* What the client's own threads report: whether the cluster can be reached. Zero is "not yet". */
+struct kafka_health {
+    _Atomic int down;          /* all brokers are */
+    char text[200];            /* the last report; racy by design, for people */
+    void *owner;               /* whoever owns the client, for its callbacks; may be NULL */
+};
+
+/* Makes settings: `pairs` (key, value, ..., NULL), then the user's properties. The caller hands the
+ * result to rd_kafka_new. `health` (may be NULL) outlives the client. NULL with the error filled
+ * when a property is refused. */
+rd_kafka_conf_t *kafka_conf(const struct kafka_config *config, const char *const *pairs,
+                            struct kafka_health *health, struct error *error)
+    __attribute__((warn_unused_result));
+
+/* Makes a client, and waits up to `timeout_ms` (0: not at all) until a broker answers. */
+rd_kafka_t *kafka_open(rd_kafka_type_t type, rd_kafka_conf_t *conf, const char *brokers,
+                       int timeout_ms, struct error *error) __attribute__((warn_unused_result));
+
+/* Sends one record; `headers` is taken, whatever is returned. `opaque` comes back in the delivery
+ * report. Returns librdkafka's error: RD_KAFKA_RESP_ERR__QUEUE_FULL means poll and call again. */
+rd_kafka_resp_err_t kafka_send(rd_kafka_t *producer, const char *topic, const char *key,
+                               const void *value, size_t size, rd_kafka_headers_t *headers,
+                               void *opaque) __attribute__((warn_unused_result));
+
+enum { TRACEPARENT_SIZE = 56 };
+
+/* CloudEvents 1.0 binary mode (Kafka protocol binding) and W3C traceparent. `id` is ce_id. */
+rd_kafka_headers_t *kafka_event_headers(const char *type, const char *source, const char *id,
+                                        int64_t time_ms, const char *traceparent);
+
+/* Copies the record's traceparent, or makes a new one when it has none that is well formed. */
+void kafka_traceparent(const rd_kafka_message_t *message, char traceparent[TRACEPARENT_SIZE]);
+
+/* Takes over an incoming traceparent's trace id with a new parent id; NULL or malformed: a new trace
+ * (W3C Trace Context section 3.2). */
+void traceparent_continue(const char *incoming, char traceparent[TRACEPARENT_SIZE]);
+
+#endif

@@ -1,0 +1,50 @@
+/* pg.h - a thin manner around libpq: connect with a deadline, run a statement, say what failed.
+ *
+ * A struct pg is used by one thread at a time. SPDX-License-Identifier: Apache-2.0 */
+#ifndef PG_PG_H
+#define PG_PG_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/option.h"
+
+#include <libpq-fe.h>
+
+#define PG_FENCED "VP001" /* raised by vote.advance */
+
+struct pg {
+    const char *url;  /* borrowed: a libpq connection string or URI */
+    const char *name; /* borrowed: application_name */
+    PGconn *connection;
+    char sqlstate[6]; /* of the last failure; "08006" when the connection is gone */
+};
+
+struct pg_config {
+    const char *url;
+};
+
+/* --database-url, for a struct pg_config. */
+extern const struct option pg_options[];
+enum { PG_OPTION_COUNT = 1 };
+
+/* Connects when there is no living connection (at most 5 s); true when there is one. */
+bool pg_connect(struct pg *pg, struct error *error) __attribute__((warn_unused_result));
+void pg_close(struct pg *pg);
+
+/* Runs one statement (its own transaction unless one is open) with text parameters, connecting
+ * first where needed. Returns its result, which the caller clears, only when the statement has
+ * succeeded and, outside a transaction block, is committed. On failure NULL, the error, and
+ * `sqlstate`; after a lost connection the statement may or may not have been committed. */
+PGresult *pg_query(struct pg *pg, const char *sql, int count, const char *const *parameters,
+                   struct error *error) __attribute__((warn_unused_result));
+
+/* True when the same statement may succeed later: connection, serialization, deadlock, resources,
+ * operator intervention (SQLSTATE classes 08, 40, 53, 55, 57, 58). */
+bool pg_is_transient(const struct pg *pg);
+
+/* Text of a Postgres array, element by element: "{" is put by the first, pg_array_end puts "}". */
+void pg_array_text(struct buf *array, const char *text); /* NULL is NULL */
+void pg_array_int(struct buf *array, int64_t value);
+const char *pg_array_end(struct buf *array);
+
+#endif
