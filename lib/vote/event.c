@@ -1,0 +1,219 @@
+/* event.c - requests and results as JSON. SPDX-License-Identifier: Apache-2.0 */
+#include "vote/event.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+
+#include <jansson.h>
+#include <string.h>
+
+static const char *const type_names[] = {"down", "none", "up"};
+static const char *const action_names[] = {"created", "changed", "removed", "unchanged"};
+static const char *const outcome_names[] = {"committed", "reconciled", "superseded", "failed"};
+
+static bool name_find(const char *const *names, int count, const char *name, int *index)
+{
+    for (int i = 0; i < count; i++) {
+        if (!strcmp(names[i], name)) {
+            *index = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *vote_type_name(enum vote_type type)
+{
+    return type_names[type + 1];
+}
+
+bool vote_type_parse(const char *name, enum vote_type *type)
+{
+    int index;
+    if (!name_find(type_names, 3, name, &index))
+        return false;
+    *type = (enum vote_type)(index - 1);
+    return true;
+}
+
+const char *vote_action_name(enum vote_action action)
+{
+    return action_names[action];
+}
+
+bool vote_action_parse(const char *name, enum vote_action *action)
+{
+    int index;
+    if (!name_find(action_names, 4, name, &index))
+        return false;
+    *action = (enum vote_action)index;
+    return true;
+}
+
+const char *vote_outcome_name(enum vote_outcome outcome)
+{
+    return outcome_names[outcome];
+}
+
+bool vote_outcome_parse(const char *name, enum vote_outcome *outcome)
+{
+    int index;
+    if (!name_find(outcome_names, 4, name, &index))
+        return false;
+    *outcome = (enum vote_outcome)index;
+    return true;
+}
+
+enum vote_action vote_action_between(enum vote_type previous, enum vote_type now)
+{
+    if (previous == now)
+        return ACTION_UNCHANGED;
+    if (previous == VOTE_NONE)
+        return ACTION_CREATED;
+    return now == VOTE_NONE ? ACTION_REMOVED : ACTION_CHANGED;
+}
+
+static void member_time(struct buf *json, const char *name, int64_t wall_ms)
+{
+    char text[CLOCK_TEXT_SIZE];
+    clock_format_ms(wall_ms, text);
+    buf_member_text(json, name, text);
+}
+
+static void request_encode_head(const struct request *request, struct buf *json)
+{
+    buf_char(json, '{');
+    buf_member_text(json, "request_id", request->request_id);
+    buf_member_text(json, "user_id", request->user_id);
+    buf_member_text(json, "project_id", request->project_id);
+    buf_member_text(json, "vote_type", vote_type_name(request->vote_type));
+    buf_member_text(json, "previous", vote_type_name(request->previous));
+    buf_member_text(json, "action", vote_action_name(request->action));
+}
+
+void request_encode(const struct request *request, struct buf *json)
+{
+    request_encode_head(request, json);
+    buf_member_int(json, "seq", request->seq);
+    member_time(json, "accepted_at", request->accepted_at_ms);
+    if (request->variant[0])
+        buf_member_text(json, "variant", request->variant);
+    buf_char(json, '}');
+}
+
+void result_encode(const struct result *result, struct buf *json)
+{
+    request_encode_head(result->request, json);
+    buf_member_int(json, "upvotes", result->upvotes);
+    buf_member_int(json, "downvotes", result->downvotes);
+    buf_member_int(json, "vote_count", result->upvotes - result->downvotes);
+    buf_member_double(json, "community_score", result->community_score);
+    buf_member_int(json, "version", result->version);
+    buf_member_int(json, "seq", result->request->seq);
+    if (result->reason[0])
+        buf_member_text(json, "reason", result->reason);
+    buf_member_text(json, "user_vote", vote_type_name(result->standing));
+    member_time(json, "accepted_at", result->request->accepted_at_ms);
+    member_time(json, "committed_at", result->committed_at_ms);
+    buf_char(json, '}');
+}
+
+const char *result_event_type(const struct result *result)
+{
+    switch (result->outcome) {
+    case OUTCOME_RECONCILED: return "vote.reconciled.v1";
+    case OUTCOME_SUPERSEDED: return "vote.superseded.v1";
+    case OUTCOME_FAILED: return "vote.failed.v1";
+    case OUTCOME_COMMITTED: break;
+    }
+    return result->request->vote_type == VOTE_NONE ? "vote.removed.v1" : "vote.cast.v1";
+}
+
+enum { DEPTH_MAX = 16 };
+
+/* The text of a member, or NULL with the error filled. */
+static const char *member_text(const json_t *object, const char *name, struct error *error)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    if (!text || strlen(text) != json_string_length(json_object_get(object, name))) {
+        error_set(error, ERROR_DATA, "%s is missing or no text", name);
+        return NULL;
+    }
+    return text;
+}
+
+static bool member_id(const json_t *object, const char *name, char id[VOTE_ID_SIZE],
+                      struct error *error)
+{
+    const char *text = member_text(object, name, error);
+    if (!text)
+        return false;
+    if (!id_is_valid(text, strlen(text)))
+        return error_set(error, ERROR_DATA, "%s is not an id of 1 to 64 characters", name);
+    memcpy(id, text, strlen(text) + 1);
+    return true;
+}
+
+static bool request_decode_ids(struct request *request, const json_t *object, struct error *error)
+{
+    const char *text = member_text(object, "request_id", error);
+    if (!text)
+        return false;
+    if (!request_id_is_valid(text, strlen(text)))
+        return error_set(error, ERROR_DATA, "request_id is not a UUID");
+    memcpy(request->request_id, text, REQUEST_ID_SIZE);
+    return member_id(object, "user_id", request->user_id, error) &&
+           member_id(object, "project_id", request->project_id, error);
+}
+
+static bool request_decode_vote(struct request *request, const json_t *object, struct error *error)
+{
+    const char *type = member_text(object, "vote_type", error);
+    const char *previous = type ? member_text(object, "previous", error) : NULL;
+    const char *action = previous ? member_text(object, "action", error) : NULL;
+    if (!action)
+        return false;
+    if (!vote_type_parse(type, &request->vote_type))
+        return error_set(error, ERROR_DATA, "vote_type is not up, down or none");
+    if (!vote_type_parse(previous, &request->previous))
+        return error_set(error, ERROR_DATA, "previous is not up, down or none");
+    if (!vote_action_parse(action, &request->action))
+        return error_set(error, ERROR_DATA, "action is not created, changed, removed or unchanged");
+    return true;
+}
+
+static bool request_decode_rest(struct request *request, const json_t *object, struct error *error)
+{
+    const json_t *seq = json_object_get(object, "seq");
+    const json_t *variant = json_object_get(object, "variant");
+    const char *accepted_at = member_text(object, "accepted_at", error);
+    if (!accepted_at)
+        return false;
+    if (!clock_parse_ms(accepted_at, &request->accepted_at_ms))
+        return error_set(error, ERROR_DATA, "accepted_at is not an RFC 3339 time");
+    if (!json_is_integer(seq) || json_integer_value(seq) <= 0)
+        return error_set(error, ERROR_DATA, "seq is not a positive whole number");
+    request->seq = json_integer_value(seq);
+    if (variant && (!json_is_string(variant) || json_string_length(variant) >= sizeof request->variant))
+        return error_set(error, ERROR_DATA, "variant is no text of at most 32 characters");
+    if (variant)
+        memcpy(request->variant, json_string_value(variant), json_string_length(variant) + 1);
+    return true;
+}
+
+bool request_decode(struct request *request, const void *json, size_t size, struct error *error)
+{
+    json_error_t problem;
+    *request = (struct request){0};
+    if (!json_depth_is_within(json, size, DEPTH_MAX))
+        return error_set(error, ERROR_DATA, "nested deeper than %d levels", DEPTH_MAX);
+    json_t *object = json_loadb(json ? json : "", size, JSON_REJECT_DUPLICATES, &problem);
+    if (!object)
+        return error_set(error, ERROR_DATA, "not JSON: line %d column %d", problem.line, problem.column);
+    bool decoded = json_is_object(object) || error_set(error, ERROR_DATA, "not a JSON object");
+    decoded = decoded && request_decode_ids(request, object, error) &&
+              request_decode_vote(request, object, error) &&
+              request_decode_rest(request, object, error);
+    json_decref(object);
+    return decoded;
+}

@@ -1,0 +1,36 @@
+-- vote.lua - one click on the optimistic state of a project; answers before Kafka or Postgres know.
+-- KEYS: vote:state:{p} vote:voters:{p} vote:pending:{p}
+-- ARGV: user, wanted (1, -1, 0), toggle (1 or 0), request id
+-- Returns {'missing'} when the state must be loaded first, otherwise
+-- {'ok', seq, previous, value, upvotes, downvotes}.
+--
+-- vote:pending holds `r:<request>` = up,down,accepted (what each request on its way has added) and
+-- `u:<user>` = the user's newest request on its way, so that settling one twice does nothing.
+local state = redis.call('HMGET', KEYS[1], 'upvotes', 'downvotes', 'seq')
+if not state[1] then return {'missing'} end
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local seq = string.format('%.0f', math.max(now, tonumber(state[3]) + 1))
+
+local previous = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
+local value = tonumber(ARGV[2])
+if ARGV[3] == '1' and value == previous then value = 0 end
+
+local up = (value == 1 and 1 or 0) - (previous == 1 and 1 or 0)
+local down = (value == -1 and 1 or 0) - (previous == -1 and 1 or 0)
+
+redis.call('HSET', KEYS[1], 'seq', seq)
+redis.call('HINCRBY', KEYS[1], 'pending', 1)
+local upvotes, downvotes = tonumber(state[1]), tonumber(state[2])
+if up ~= 0 then
+    upvotes = redis.call('HINCRBY', KEYS[1], 'upvotes', up)
+    redis.call('HINCRBY', KEYS[1], 'pending_up', up)
+end
+if down ~= 0 then
+    downvotes = redis.call('HINCRBY', KEYS[1], 'downvotes', down)
+    redis.call('HINCRBY', KEYS[1], 'pending_down', down)
+end
+redis.call('HSET', KEYS[2], ARGV[1], value)
+redis.call('HSET', KEYS[3], 'r:' .. ARGV[4], up .. ',' .. down .. ',' .. time[1], 'u:' .. ARGV[1], ARGV[4])
+return {'ok', seq, previous, value, upvotes, downvotes}
