@@ -1,0 +1,157 @@
+/* api_read.c - GET /api/votes/status/<request_id> and GET /api/projects/<id>.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "vote-ingest/ingest.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The members of a status in the order they are shown; the kind says how. */
+enum member_kind { MEMBER_TEXT, MEMBER_NUMBER };
+
+static const struct {
+    const char *name;
+    enum member_kind kind;
+} status_members[] = {
+    {"request_id", MEMBER_TEXT},   {"state", MEMBER_TEXT},       {"project_id", MEMBER_TEXT},
+    {"vote_type", MEMBER_TEXT},    {"action", MEMBER_TEXT},      {"accepted_at", MEMBER_TEXT},
+    {"partition", MEMBER_NUMBER},  {"offset", MEMBER_NUMBER},    {"committed_at", MEMBER_TEXT},
+    {"version", MEMBER_NUMBER},    {"commit_latency_ms", MEMBER_NUMBER}, {"error", MEMBER_TEXT},
+};
+enum { STATUS_MEMBERS = sizeof status_members / sizeof *status_members };
+
+/* values[0] is the owner's user id, then one value for each member (NULL: null). */
+static void status_reply(struct http_request *request, const struct token *token,
+                         const char *const values[STATUS_MEMBERS + 1])
+{
+    struct buf body = {0};
+    if (!values[0] || (!token->admin && strcmp(values[0], token->user_id) != 0)) {
+        problem_reply(request, 404, "not-found", "there is no such request", NULL, NULL);
+        return;
+    }
+    buf_text(&body, "{\"status\":\"success\",\"data\":{");
+    for (size_t i = 0; i < STATUS_MEMBERS; i++) {
+        const char *value = values[i + 1];
+        bool number = status_members[i].kind == MEMBER_NUMBER && value && *value;
+        if (number) {
+            buf_member(&body, status_members[i].name);
+            buf_text(&body, value);
+        } else {
+            buf_member_text(&body, status_members[i].name, value && *value ? value : NULL);
+        }
+    }
+    buf_text(&body, "}}");
+    http_reply(request, 200, "application/json", "Cache-Control: no-store\r\n", body.data, body.size);
+    buf_free(&body);
+}
+
+/* True when Redis had the request and the answer was sent. */
+static bool status_from_redis(struct http_request *request, const struct token *token)
+{
+    struct ingest *ingest = request->context;
+    const char *values[STATUS_MEMBERS + 1] = {0};
+    struct error error;
+    struct ingest_redis *redis = pool_take(&ingest->redis_pool);
+    redisReply *reply = redis_command(
+        &redis->client, &error,
+        "HMGET vote:request:%s user_id state project_id vote_type action accepted_at partition offset "
+        "committed_at version commit_latency_ms error", request->parameter);
+    pool_give(&ingest->redis_pool, redis);
+    bool found = reply && reply->elements == STATUS_MEMBERS && reply->element[0]->str;
+    if (found) {
+        values[0] = reply->element[0]->str;
+        values[1] = request->parameter;
+        for (size_t i = 1; i < STATUS_MEMBERS; i++)
+            values[i + 1] = reply->element[i]->str;
+        status_reply(request, token, values);
+    }
+    freeReplyObject(reply);
+    return found;
+}
+
+/* The ledger knows what Redis has forgotten. */
+static const char status_sql[] =
+    "select user_id, request_id, outcome, project_id, "
+    "       case value when 1 then 'up' when -1 then 'down' else 'none' end, action, "
+    "       to_char(accepted_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
+    "       \"partition\", \"offset\", "
+    "       to_char(committed_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
+    "       version, commit_latency_ms, reason "
+    "  from vote.log where request_id = $1::uuid";
+
+static void status_from_ledger(struct http_request *request, const struct token *token)
+{
+    struct ingest *ingest = request->context;
+    const char *values[STATUS_MEMBERS + 1] = {0};
+    const char *parameters[] = {request->parameter};
+    struct error error;
+    struct pg *pg = pool_take(&ingest->pg_pool);
+    PGresult *rows = pg_query(pg, status_sql, 1, parameters, &error);
+    pool_give(&ingest->pg_pool, pg);
+    if (!rows) {
+        problem_unavailable(request, &error);
+        return;
+    }
+    for (int i = 0; PQntuples(rows) && i <= STATUS_MEMBERS; i++)
+        values[i] = PQgetisnull(rows, 0, i) ? NULL : PQgetvalue(rows, 0, i);
+    status_reply(request, token, values);
+    PQclear(rows);
+}
+
+void api_get_status(struct http_request *request)
+{
+    struct token token;
+    if (!auth_check(request, &token))
+        return;
+    if (!request_id_is_valid(request->parameter, strlen(request->parameter)))
+        problem_reply(request, 404, "not-found", "there is no such request", NULL, NULL);
+    else if (!status_from_redis(request, &token))
+        status_from_ledger(request, &token);
+}
+
+static void project_reply(struct http_request *request, PGresult *rows)
+{
+    struct buf body = {0};
+    char headers[256], etag[40];
+    snprintf(etag, sizeof etag, "\"v%s\"", PQgetvalue(rows, 0, 4));
+    snprintf(headers, sizeof headers,
+             "ETag: %s\r\nCache-Control: no-cache\r\nSurrogate-Key: project-%s\r\n", etag,
+             request->parameter);
+    const char *known = http_header(request, "If-None-Match");
+    if (known && strstr(known, etag)) {
+        http_reply(request, 304, NULL, headers, NULL, 0);
+        return;
+    }
+    buf_text(&body, "{\"status\":\"success\",\"data\":{");
+    buf_member_text(&body, "id", request->parameter);
+    buf_member_text(&body, "project_id", request->parameter);
+    buf_format(&body, ",\"upvotes\":%s,\"downvotes\":%s,\"voteCount\":%s,\"community_score\":%s,"
+               "\"version\":%s}}", PQgetvalue(rows, 0, 0), PQgetvalue(rows, 0, 1),
+               PQgetvalue(rows, 0, 2), PQgetvalue(rows, 0, 3), PQgetvalue(rows, 0, 4));
+    http_reply(request, 200, "application/json", headers, body.data, body.size);
+    buf_free(&body);
+}
+
+void api_get_project(struct http_request *request)
+{
+    struct ingest *ingest = request->context;
+    const char *parameters[] = {request->parameter};
+    struct token token;
+    struct error error;
+    if (!auth_check(request, &token))
+        return;
+    if (!id_is_valid(request->parameter, strlen(request->parameter))) {
+        problem_reply(request, 404, "unknown-project", "there is no such project", NULL, NULL);
+        return;
+    }
+    struct pg *pg = pool_take(&ingest->pg_pool);
+    PGresult *rows = pg_query(pg, "select upvotes, downvotes, vote_count, community_score, version "
+                                  "from vote.projects where project_id = $1", 1, parameters, &error);
+    pool_give(&ingest->pg_pool, pg);
+    if (!rows)
+        problem_unavailable(request, &error);
+    else if (PQntuples(rows) == 0)
+        problem_reply(request, 404, "unknown-project", "there is no such project", NULL, NULL);
+    else
+        project_reply(request, rows);
+    PQclear(rows);
+}
