@@ -1,0 +1,125 @@
+/* commit.h - the parts of vote-commit: batches out of vote.requests into Postgres, then results.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef COMMIT_H
+#define COMMIT_H
+
+#include "base/admin.h"
+#include "base/log.h"
+#include "base/option.h"
+#include "base/stop.h"
+#include "kafka/kafka.h"
+#include "pg/pg.h"
+#include "redis/redis.h"
+#include "vote/event.h"
+
+enum { PARTITIONS_MAX = 1024, OWNER_SIZE = 128 };
+
+struct commit_config {
+    const char *admin_listen;
+    const char *group;
+    int64_t batch_size;
+    int64_t drain_timeout_us;
+    struct kafka_config kafka;
+    struct redis_config redis;
+    struct pg_config pg;
+};
+
+extern const struct option commit_options[];
+extern const size_t commit_option_count;
+
+/* One record of a batch, with what became of it. */
+struct entry {
+    rd_kafka_message_t *message; /* owned by the batch */
+    struct request request;
+    struct result result;
+};
+
+/* Records in the order they were read; those of one partition are in the order of its log. */
+struct batch {
+    struct entry *entries; /* batch_size of them */
+    size_t count;
+};
+
+/* A partition that is ours: where Postgres stands, as far as we know. */
+struct position {
+    bool assigned;
+    int64_t next_offset;
+};
+
+/* Results of one transaction on their way to Kafka, and the offsets to hint at when all are there. */
+struct announcement {
+    struct announcement *next;
+    size_t waiting;
+    rd_kafka_topic_partition_list_t *offsets;
+};
+
+struct commit_metrics {
+    struct metric *outcomes[4]; /* by enum vote_outcome */
+    struct metric *replayed, *dead, *fenced, *retries, *lag_us;
+    struct histogram *batch_votes, *transaction_us, *latency_us;
+};
+
+struct commit {
+    const struct commit_config *config;
+    struct log *log;
+    struct admin admin;
+    struct admin_check *kafka_check, *postgres_check, *redis_check;
+    struct commit_metrics metrics;
+    struct stop stop;
+    rd_kafka_t *consumer, *producer;
+    struct kafka_health kafka_health;
+    struct pg pg;
+    struct redis redis;
+    struct redis_script settle_script;
+    struct buf stale_projects; /* ids, each with its NUL, whose settling failed */
+    struct batch batch;
+    struct position positions[PARTITIONS_MAX];
+    struct announcement *announced_first, *announced_last;
+    bool holding; /* a batch waits for Postgres: nothing more is read meanwhile */
+    char owner[OWNER_SIZE]; /* host:pid, for people who look into vote.progress */
+};
+
+bool commit_run(void *config, const struct options *options, struct log *log, struct error *error);
+
+/* consume.c: the group, and which partitions are ours */
+
+bool consume_open(struct commit *commit, struct error *error) __attribute__((warn_unused_result));
+void consume_close(struct commit *commit);
+
+/* Fills the batch with what is there, waiting at most 100 ms for the first record. */
+void consume_batch(struct commit *commit);
+
+/* Keeps the group membership alive for a while without taking records. */
+void consume_hold(struct commit *commit, int64_t duration_us);
+
+/* Reads vote.progress again and seeks every partition of ours to it: after we were fenced off. */
+void consume_rewind(struct commit *commit);
+
+/* apply.c: the transaction */
+
+enum apply { APPLY_DONE, APPLY_FENCED, APPLY_RETRY, APPLY_REFUSED };
+
+/* Applies entries [from, to) in one transaction together with their partitions' offsets and fills
+ * their results. */
+enum apply apply_entries(struct commit *commit, size_t from, size_t to, struct error *error)
+    __attribute__((warn_unused_result));
+
+/* announce.c: vote.results, and the offset hint after it */
+
+bool announce_open(struct commit *commit, struct error *error) __attribute__((warn_unused_result));
+void announce_close(struct commit *commit);
+void announce_entries(struct commit *commit, size_t from, size_t to);
+
+/* Serves delivery reports and commits the offsets that all results before have been acknowledged
+ * for. Waits up to `wait_ms` for outstanding ones. */
+void announce_serve(struct commit *commit, int wait_ms);
+
+/* dead.c: vote.dead. Returns when Kafka has the record; a stop ends the wait with false. */
+bool dead_letter(struct commit *commit, const rd_kafka_message_t *message, const char *reason,
+                 const char *sqlstate) __attribute__((warn_unused_result));
+
+/* settle.c: Redis after a commit */
+
+void settle_entries(struct commit *commit, size_t from, size_t to);
+
+#endif
