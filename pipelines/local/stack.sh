@@ -1,0 +1,31 @@
+# stack.sh - sourced: where a stack lives, its ports and its tools. RUN and PORT_BASE choose another one.
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2034
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+local_dir=$root/pipelines/local
+run=${RUN:-build/run}
+[[ $run == /* ]] || run=$root/$run
+# shellcheck source-path=SCRIPTDIR source=server.sh
+. "$local_dir/server.sh"
+
+# A stack keeps the ports it was made with.
+if [[ -r $run/ports ]]; then
+    kept=$(<"$run/ports")
+    [[ -z ${PORT_BASE:-} || $kept == "$PORT_BASE" ]] || die "$run was made with PORT_BASE=${kept:-(default)}: make down and remove it first"
+    PORT_BASE=$kept
+fi
+if [[ -n ${PORT_BASE:-} ]]; then
+    PORT_API=$PORT_BASE PORT_NOTIFY=$((PORT_BASE + 1)) PORT_ADMIN_INGEST=$((PORT_BASE + 2))
+    PORT_ADMIN_COMMIT=$((PORT_BASE + 3)) PORT_KAFKA=$((PORT_BASE + 6)) PORT_CONTROLLER=$((PORT_BASE + 7))
+    PORT_POSTGRES=$((PORT_BASE + 8)) PORT_REDIS=$((PORT_BASE + 9))
+else
+    PORT_API=8080 PORT_NOTIFY=8081 PORT_ADMIN_INGEST=9101 PORT_ADMIN_COMMIT=9102
+    PORT_KAFKA=19092 PORT_CONTROLLER=19093 PORT_POSTGRES=15432 PORT_REDIS=16379
+fi
+
+# name, admin port, command
+tools=(
+    "vote-ingest $PORT_ADMIN_INGEST --listen 127.0.0.1:$PORT_API --admin-listen 127.0.0.1:$PORT_ADMIN_INGEST"
+    "vote-commit $PORT_ADMIN_COMMIT --admin-listen 127.0.0.1:$PORT_ADMIN_COMMIT"
+)
+servers=(postgres redis kafka)
