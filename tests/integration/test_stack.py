@@ -1,0 +1,123 @@
+# test_stack.py - make up, status and down, and what they say when they cannot. SPDX-License-Identifier: Apache-2.0
+import os
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+from stack import SCRIPTS
+
+
+def free_base():
+    """The first of ten ports in a row that nobody has."""
+    for base in range(21000, 29000, 10):
+        sockets = [socket.socket() for _ in range(10)]
+        try:
+            for number, s in enumerate(sockets):
+                s.bind(("127.0.0.1", base + number))
+            return base
+        except OSError:
+            continue
+        finally:
+            for s in sockets:
+                s.close()
+    raise AssertionError("no ten free ports in a row")
+
+
+def script(name, run, base, check=False, **env):
+    return subprocess.run([os.path.join(SCRIPTS, name)], capture_output=True, text=True, timeout=200, check=check,
+                          env=dict(os.environ, RUN=str(run), PORT_BASE=str(base), **env))
+
+
+def reachable(tmp_path_factory, name):
+    """A folder that another user can enter, as a checkout's usually is."""
+    directory = tmp_path_factory.mktemp(name)
+    for path in (directory, *directory.parents):
+        if str(path).startswith(os.environ.get("TMPDIR", "/tmp") + "/"):
+            os.chmod(path, 0o755)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory):
+    run, base = reachable(tmp_path_factory, "run"), free_base()
+    first = script("up.sh", run, base)
+    yield run, base, first
+    script("down.sh", run, base)
+    shutil.rmtree(run, ignore_errors=True)
+
+
+def test_up_ends_with_a_stack_that_takes_votes(up):
+    run, base, first = up
+    assert first.returncode == 0, first.stdout + first.stderr
+    vote = subprocess.run(["bash", "-c", f". {run}/env && curl -s -H \"Authorization: Bearer $(vote-admin token "
+                           "--user u1)\" -H 'Content-Type: application/json' -d '{\"project_id\":\"p1\","
+                           "\"vote_type\":\"up\"}' $VOTE_URL/api/votes"], capture_output=True, text=True, timeout=30)
+    assert '"message":"Vote recorded"' in vote.stdout
+
+
+def test_up_again_does_nothing_that_is_done(up):
+    again = script("up.sh", *up[:2])
+    assert again.returncode == 0 and again.stdout.count("already running") == 5
+
+
+def test_status_shows_each_process(up):
+    status = script("status.sh", *up[:2])
+    assert status.returncode == 0 and status.stdout.count("ready yes") == 5
+
+
+def test_a_killed_server_is_down_in_status_and_up_brings_it_back(up):
+    run, base, _ = up
+    pid = int((run / "redis" / "pid").read_text().split()[0])
+    os.kill(pid, 9)
+    assert script("status.sh", run, base).returncode == 1
+    assert script("up.sh", run, base).returncode == 0
+    assert script("status.sh", run, base).returncode == 0
+
+
+def test_a_stack_keeps_the_ports_it_was_made_with(up):
+    other = script("up.sh", up[0], up[1] + 1000)
+    assert other.returncode != 0 and "was made with PORT_BASE" in other.stderr
+
+
+def test_the_secrets_of_a_stack_are_its_owners_alone(up):
+    assert os.stat(up[0] / "env").st_mode & 0o077 == 0
+
+
+def test_a_taken_port_is_named_with_who_has_it(tmp_path_factory):
+    directory = reachable(tmp_path_factory, "taken")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        port = s.getsockname()[1]
+        start = subprocess.run([SCRIPTS + "/redis.sh", "start", str(directory), str(port)], capture_output=True, text=True)
+    assert start.returncode == 1 and f"redis: port {port} is taken by pid {os.getpid()}" in start.stderr
+
+
+def only(directory, *names):
+    """A PATH with these programs and no others."""
+    for name in names:
+        os.symlink(shutil.which(name), directory / name)
+    return str(directory)
+
+
+def test_without_java_it_says_so(tmp_path):
+    path = only(tmp_path, "bash", "dirname", "mkdir", "env")
+    start = subprocess.run([SCRIPTS + "/kafka.sh", "start", str(tmp_path / "kafka"), "1"], capture_output=True,
+                           text=True, env={"PATH": path})
+    assert start.returncode == 1 and "no Java is installed" in start.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become nobody")
+def test_without_root_and_sudo_it_names_what_is_missing(tmp_path_factory):
+    directory = reachable(tmp_path_factory, "path")
+    path = only(directory, "bash", "dirname", "grep", "id", "apt-get", "env")
+    (directory / "dpkg-query").write_text("#!/bin/sh\nexit 1\n")  # a machine that has nothing
+    os.chmod(directory / "dpkg-query", 0o755)
+    tree = shutil.copytree(SCRIPTS, directory / "local")
+    deps = subprocess.run(["setpriv", "--reuid", "nobody", "--clear-groups", "--", "env", "PATH=" + path,
+                           str(tree) + "/deps.sh", "run"], capture_output=True, text=True)
+    assert deps.returncode == 69 and "missing postgresql redis-server" in deps.stderr and "install sudo" in deps.stderr
+
+

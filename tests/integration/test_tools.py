@@ -1,0 +1,173 @@
+# test_tools.py - the command line as people and scripts use it. SPDX-License-Identifier: Apache-2.0
+import json
+import os
+import re
+import signal
+import subprocess
+
+import jwt
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from stack import BIN, ROOT, SECRET, wait_until
+
+TOOLS = ("vote-ingest", "vote-commit", "vote-admin", "vote-tail", "vote-load")
+
+
+def test_real_votes_posted_in_order_of_time_come_out_exactly(stack):
+    stack.run("vote-admin", "projects", "import", ROOT + "/tests/data/london.projects.csv", check=True)
+    load = stack.run("vote-load", "--file", ROOT + "/tests/data/london.votes.csv", "--verify")
+    assert load.returncode == 0, load.stdout + load.stderr
+    assert "accepted          640" in load.stdout and "verified 36 projects, 0 differ" in load.stdout
+    audit = stack.run("vote-admin", "audit")
+    assert (audit.returncode, audit.stdout.splitlines()[-1]) == (0, "audit: clean"), audit.stdout
+
+
+def test_a_mix_is_accepted(stack):
+    stack.add_projects(*[f"p{n}" for n in range(1, 6)])
+    load = stack.run("vote-load", "--users", "50", "--projects", "5", "--hot", "0.5", "--duration", "1s", "--format", "json")
+    figures = json.loads(load.stdout)
+    assert load.returncode == 0 and figures["accepted"] > 50 and figures["refused"] == 0
+
+
+def test_load_says_which_line_is_bad(stack, tmp_path):
+    path = tmp_path / "votes.csv"
+    path.write_text("timestamp,user_id,project_id,vote_type\n1,u1,p1,up\n2,u 1,p1,up\n")
+    load = stack.run("vote-load", "--file", str(path))
+    assert (load.returncode, load.stderr.count("line 3: user_id")) == (65, 1)
+
+
+def test_load_without_a_server_is_unavailable(stack, tmp_path):
+    path = tmp_path / "votes.csv"
+    path.write_text("timestamp,user_id,project_id,vote_type\n1,u1,p1,up\n")
+    load = stack.run("vote-load", "--file", str(path), "--url", "http://127.0.0.1:1", "--retry-for", "200ms")
+    assert load.returncode == 69 and "unable to connect" in load.stderr
+
+
+def test_migrate_and_topics_twice_change_nothing(stack):
+    assert "up to date" in stack.run("vote-admin", "migrate", check=True).stdout
+    assert stack.run("vote-admin", "topics", check=True).stdout.count("has 6 partitions") == 3
+
+
+def test_a_token_names_its_user_and_ends(stack):
+    claims = jwt.decode(stack.token("u1", "--ttl", "2m", "--scope", "vote:admin"), SECRET, algorithms=["HS256"])
+    assert (claims["sub"], claims["scope"], claims["exp"] - claims["iat"]) == ("u1", "vote:admin", 120)
+
+
+def test_a_bad_projects_file_imports_nothing_and_names_the_line(stack):
+    text = "project_id,owner_id\ngood-but-not-alone,\nbad one,\n"
+    imported = stack.run("vote-admin", "projects", "import", "-", input=text)
+    assert imported.returncode == 65 and "line 3: project_id" in imported.stderr
+    assert stack.sql("select 1 from vote.projects where project_id = 'good-but-not-alone'") == []
+
+
+def test_audit_finds_a_total_changed_by_hand(stack, project, token):
+    stack.wait_committed(token, stack.vote(token, project, "up").json()["data"]["request_id"])
+    stack.sql("update vote.projects set upvotes = 5 where project_id = %s", project)
+    audit = stack.run("vote-admin", "audit")
+    stack.sql("update vote.projects set upvotes = 1 where project_id = %s", project)
+    assert audit.returncode == 1 and f"{project}: projects say 5 up 0 down, votes say 1 up 0 down" in audit.stdout
+
+
+def test_audit_finds_a_row_that_the_log_does_not_explain(stack, project, token, user):
+    stack.wait_committed(token, stack.vote(token, project, "up").json()["data"]["request_id"])
+    stack.sql("update vote.votes set value = -1 where user_id = %s", user)
+    stack.sql("update vote.projects set upvotes = 0, downvotes = 1, community_score = "
+              "vote.community_score(0, 1) where project_id = %s", project)
+    audit = stack.run("vote-admin", "audit")
+    stack.sql("update vote.votes set value = 1 where user_id = %s", user)
+    stack.sql("update vote.projects set upvotes = 1, downvotes = 0, community_score = "
+              "vote.community_score(1, 0) where project_id = %s", project)
+    assert audit.returncode == 1 and f"{project}: the log's newest vote of one user is 1, its row is -1" in audit.stdout
+
+
+def test_tail_prints_one_envelope_a_record(stack, project, token, user):
+    request_id = stack.vote(token, project, "up").json()["data"]["request_id"]
+    tail = stack.run("vote-tail", "-t", "requests", "-o", "start", "--format", "json", "--request", request_id)
+    envelope = json.loads(tail.stdout)
+    assert set(envelope) == {"topic", "partition", "offset", "timestamp", "key", "headers", "value"}
+    assert (envelope["key"], envelope["value"]["user_id"]) == (project, user)
+
+
+def test_tail_reads_the_last_records_of_each_partition(stack, project, token):
+    stack.vote(token, project, "up")
+    lines = stack.run("vote-tail", "-t", "requests", "-o", "-1").stdout.splitlines()
+    assert 1 <= len(lines) <= 6
+
+
+def test_a_following_tail_shows_a_new_vote_and_ends_on_interrupt(stack, project, token):
+    tail = subprocess.Popen([BIN + "/vote-tail", "-f", "-t", "requests", "--project", project], env=stack.env,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    os.set_blocking(tail.stdout.fileno(), False)
+    seen = []
+
+    def shows():
+        stack.vote(token, project, "up")
+        seen.extend(tail.stdout.readlines())
+        return any(project in line for line in seen)
+
+    wait_until(shows, 20, "the vote in the tail")
+    tail.send_signal(signal.SIGINT)
+    assert tail.wait(10) == 0
+
+
+def test_a_tail_joins_no_group(stack):
+    stack.run("vote-tail", "-t", "results", check=True)
+    groups = AdminClient({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"]}).list_groups(timeout=10)
+    assert "vote-tail" not in [group.id for group in groups]
+
+
+def test_an_unknown_topic_is_named(stack):
+    tail = stack.run("vote-tail", "-t", "nope")
+    assert tail.returncode == 64 and "nope" in tail.stderr
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_help_fits_a_screen_and_an_unknown_flag_is_named(servers, tool):
+    assert servers.run(tool, "--help").returncode == 0
+    command = (tool, "migrate") if tool == "vote-admin" else (tool,)
+    wrong = servers.run(*command, "--no-such-flag")
+    assert wrong.returncode == 64 and wrong.stderr.startswith(tool + ": fatal:") and "--no-such-flag" in wrong.stderr
+
+
+@pytest.mark.parametrize("tool", ("vote-ingest", "vote-commit", "vote-tail", "vote-load"))
+def test_the_man_page_and_the_help_name_the_same_flags(servers, tool):
+    flags = set(re.findall(r"--[a-z][a-z-]+", servers.run(tool, "--help").stdout.split("Other:")[0]))
+    page = os.path.join(os.path.dirname(BIN), "man", tool + ".1")
+    manual = set(re.findall(r"--[a-z][a-z-]+", open(page).read().replace("\\-", "-")))
+    assert flags and {f for f in flags if f not in manual} == set()
+
+
+def test_a_bad_value_is_named_with_its_source(servers):
+    wrong = servers.run("vote-ingest", env=dict(servers.env, VOTE_REDIS_TIMEOUT="50"))
+    assert wrong.returncode == 78 and "VOTE_REDIS_TIMEOUT" in wrong.stderr and "50ms" not in wrong.stdout
+
+
+def test_print_config_never_shows_the_secret(servers):
+    shown = servers.run("vote-ingest", "--print-config").stdout
+    assert "jwt-secret=***" in shown and SECRET not in shown
+
+
+def test_a_secret_is_not_taken_from_the_command_line(servers):
+    assert servers.run("vote-ingest", "--jwt-secret", "x").returncode == 64
+
+
+def test_unreachable_servers_are_named(servers):
+    env = dict(servers.env, VOTE_DATABASE_URL="postgresql://votepipe@127.0.0.1:1/votepipe")
+    admin = servers.run("vote-admin", "migrate", env=env)
+    assert admin.returncode == 69 and "unable to connect to postgres" in admin.stderr
+
+
+def test_a_daemon_stops_cleanly_on_sigterm(stack):
+    assert stack.main_ingest.stop() == 0
+    assert stack.main_commit.stop() == 0
+
+
+def test_a_second_sigterm_is_not_needed_to_restart(stack, project, token):
+    assert stack.vote(token, project, "up").status_code == 202
+
+
+def test_metrics_carry_no_ids(stack, project, token):
+    stack.vote(token, project, "up")
+    text = stack.main_ingest.metrics() + stack.main_commit.metrics()
+    assert "vote_accepted_total" in text and project not in text

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# run.sh - runs the tests of a build and ends with `N passed, N failed`: run.sh BUILD [unit]
+# SPDX-License-Identifier: Apache-2.0
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 70
+build=$1
+passed=0 failed=0
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+
+count() { # PATTERN: the number before the word in a runner's closing line
+    grep -oE "[0-9]+ $1" "$output" | awk '{ n += $1 } END { print n + 0 }'
+}
+
+for unit in "$build"/unit/test_*; do
+    [[ -x $unit && $unit != *.d ]] || continue
+    "$unit" >"$output" 2>&1
+    code=$?
+    ok=$(grep -c '\[       OK \]' "$output")
+    bad=$(grep -cE '\[  FAILED  \] [a-z_0-9]+$' "$output")
+    if ((code != 0)); then
+        cat "$output"
+        ((bad > 0)) || bad=1
+    fi
+    passed=$((passed + ok)) failed=$((failed + bad))
+done
+
+if tests/unit/test_layers.sh; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+
+if [[ ${2:-} != unit ]]; then
+    VOTE_BIN=$build/bin /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/integration 2>&1 | tee "$output"
+    code=${PIPESTATUS[0]}
+    passed=$((passed + $(count passed)))
+    bad=$(($(count failed) + $(count error)))
+    ((code == 0 || bad > 0)) || bad=1
+    failed=$((failed + bad))
+fi
+echo "$passed passed, $failed failed"
+((failed == 0 && passed > 0))

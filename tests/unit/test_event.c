@@ -1,0 +1,99 @@
+/* test_event.c - requests and results as JSON. SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include "vote/event.h"
+
+static const struct request sample = {
+    .request_id = "0193a000-0000-7000-8000-000000000001", .user_id = "u1", .project_id = "p1",
+    .vote_type = VOTE_UP, .previous = VOTE_DOWN, .action = ACTION_CHANGED, .seq = 1795457019594001,
+    .accepted_at_ms = 1795457019594, .variant = "bl\"ue",
+};
+
+static void a_request_reads_back_as_it_was(void **state)
+{
+    (void)state;
+    struct buf json = {0};
+    struct request read;
+    struct error error;
+    request_encode(&sample, &json);
+    assert_true(request_decode(&read, json.data, json.size, &error));
+    assert_string_equal(read.request_id, sample.request_id);
+    assert_string_equal(read.variant, sample.variant);
+    assert_true(read.seq == sample.seq && read.accepted_at_ms == sample.accepted_at_ms);
+    assert_true(read.vote_type == VOTE_UP && read.previous == VOTE_DOWN && read.action == ACTION_CHANGED);
+    buf_free(&json);
+}
+
+/* Takes the sample's JSON, replaces `from` by `to`, and expects a refusal that names `word`. */
+static void assert_refused(const char *from, const char *to, const char *word)
+{
+    struct buf json = {0}, bad = {0};
+    struct request read;
+    struct error error;
+    request_encode(&sample, &json);
+    const char *at = strstr(json.data, from);
+    assert_non_null(at);
+    buf_put(&bad, json.data, (size_t)(at - json.data));
+    buf_text(&bad, to);
+    buf_text(&bad, at + strlen(from));
+    assert_false(request_decode(&read, bad.data, bad.size, &error));
+    assert_non_null(strstr(error.text, word));
+    assert_int_equal(error.code, ERROR_DATA);
+    buf_free(&json);
+    buf_free(&bad);
+}
+
+static void a_bad_member_is_named(void **state)
+{
+    (void)state;
+    assert_refused("\"u1\"", "\"u 1\"", "user_id");
+    assert_refused("\"u1\"", "7", "user_id");
+    assert_refused("\"up\"", "\"sideways\"", "vote_type");
+    assert_refused("1795457019594001", "0", "seq");
+    assert_refused("1795457019594001", "\"1\"", "seq");
+    assert_refused("2026-11-23T", "2026-13-23T", "accepted_at");
+    assert_refused("0193a000", "0193A000", "request_id");
+    assert_refused("\"changed\"", "\"bent\"", "action");
+}
+
+static void what_is_no_object_is_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"", "null", "[]", "7", "{", "\xff", "{\"a\":1,\"a\":2}"};
+    struct request read;
+    struct error error;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_false(request_decode(&read, texts[i], strlen(texts[i]), &error));
+    assert_false(request_decode(&read, NULL, 0, &error));
+}
+
+static void the_event_type_says_what_happened(void **state)
+{
+    (void)state;
+    struct request request = sample;
+    struct result result = {.request = &request, .outcome = OUTCOME_COMMITTED};
+    assert_string_equal(result_event_type(&result), "vote.cast.v1");
+    request.vote_type = VOTE_NONE;
+    assert_string_equal(result_event_type(&result), "vote.removed.v1");
+    result.outcome = OUTCOME_SUPERSEDED;
+    assert_string_equal(result_event_type(&result), "vote.superseded.v1");
+}
+
+static void a_step_has_its_name(void **state)
+{
+    (void)state;
+    assert_int_equal(vote_action_between(VOTE_NONE, VOTE_UP), ACTION_CREATED);
+    assert_int_equal(vote_action_between(VOTE_UP, VOTE_DOWN), ACTION_CHANGED);
+    assert_int_equal(vote_action_between(VOTE_UP, VOTE_NONE), ACTION_REMOVED);
+    assert_int_equal(vote_action_between(VOTE_NONE, VOTE_NONE), ACTION_UNCHANGED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_request_reads_back_as_it_was), cmocka_unit_test(a_bad_member_is_named),
+        cmocka_unit_test(what_is_no_object_is_refused), cmocka_unit_test(the_event_type_says_what_happened),
+        cmocka_unit_test(a_step_has_its_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

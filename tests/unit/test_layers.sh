@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# test_layers.sh - cmd includes lib and never the reverse; lib/base includes nothing above it.
+# SPDX-License-Identifier: Apache-2.0
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 70
+bad=$(grep -rnE '#include "(vote-[a-z]+|cmd)/' lib
+    grep -rnE '#include "(kafka|redis|pg|vote|socketio)/' lib/base
+    grep -rnE '#include "(vote|redis|pg)/' lib/kafka
+    grep -rnE '#include "(vote|kafka|pg)/' lib/redis)
+[[ -z $bad ]] || { echo "$bad"; exit 1; }

@@ -1,0 +1,70 @@
+/* test_units.c - quantities as people write them. SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include "base/units.h"
+
+static void a_duration_needs_a_unit(void **state)
+{
+    (void)state;
+    int64_t us;
+    assert_false(units_parse_duration_us("50", &us));
+    assert_true(units_parse_duration_us("50ms", &us));
+    assert_int_equal(us, 50000);
+}
+
+static void durations_add_up(void **state)
+{
+    (void)state;
+    int64_t us;
+    assert_true(units_parse_duration_us("1m30.5s", &us));
+    assert_int_equal(us, 90500000);
+}
+
+static void zero_needs_no_unit(void **state)
+{
+    (void)state;
+    int64_t us = 1;
+    assert_true(units_parse_duration_us("0", &us));
+    assert_int_equal(us, 0);
+}
+
+static void what_is_no_size_is_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"", "KiB", "1 KiB", "1KB", "-1B", "1KiB ", "1e3B", "99999999999GiB"};
+    int64_t bytes;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_false(units_parse_size_bytes(texts[i], &bytes));
+}
+
+static void what_is_formatted_reads_back(void **state)
+{
+    (void)state;
+    static const int64_t values[] = {0, 1, 999, 1000, 1500000, 60000000, 86400000000};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        char text[UNITS_TEXT_SIZE];
+        int64_t us;
+        units_format_duration_us(values[i], text);
+        assert_true(units_parse_duration_us(text, &us));
+        assert_int_equal(us, values[i]);
+    }
+}
+
+static void a_rate_is_per_second(void **state)
+{
+    (void)state;
+    double per_s;
+    assert_true(units_parse_rate_per_s("120/m", &per_s));
+    assert_true(per_s == 2);
+    assert_false(units_parse_rate_per_s("120", &per_s));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_duration_needs_a_unit), cmocka_unit_test(durations_add_up),
+        cmocka_unit_test(zero_needs_no_unit), cmocka_unit_test(what_is_no_size_is_refused),
+        cmocka_unit_test(what_is_formatted_reads_back), cmocka_unit_test(a_rate_is_per_second),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
