@@ -111,9 +111,7 @@ static void ingest_probe(struct ingest *ingest)
     struct error error;
     const struct rd_kafka_metadata *metadata;
     struct ingest_redis *redis = pool_take(&ingest->redis_pool);
-    redisReply *reply = redis_command(&redis->client, &error, "PING");
-    atomic_store(&ingest->redis_check->ready, reply != NULL);
-    freeReplyObject(reply);
+    atomic_store(&ingest->redis_check->ready, redis_answers(&redis->client, &error));
     pool_give(&ingest->redis_pool, redis);
     rd_kafka_topic_t *topic = rd_kafka_topic_new(ingest->producer, TOPIC_REQUESTS, NULL);
     rd_kafka_resp_err_t code = rd_kafka_metadata(ingest->producer, 0, topic, &metadata, 1000);

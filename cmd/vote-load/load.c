@@ -2,9 +2,12 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "vote-load/run.h"
 
+#include "base/buf.h"
+
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const format_choices[] = {"text", "json", NULL};
 
@@ -43,6 +46,33 @@ const size_t load_option_count = sizeof load_options / sizeof *load_options;
 
 enum { MIX_DURATION_US = 30 * 1000 * 1000 };
 
+static void report_refusals(const struct outcome *outcome)
+{
+    for (int status = 0; status < STATUS_MAX; status++) {
+        if (outcome->refused_by_status[status])
+            printf("refused with %03d  %llu (first: %s)\n", status,
+                   (unsigned long long)outcome->refused_by_status[status],
+                   outcome->first_detail[status]);
+    }
+}
+
+/* Ends the object of figures. */
+static void report_refusals_json(const struct outcome *outcome)
+{
+    struct buf json = {0};
+    char name[8];
+    buf_text(&json, ",\"refused_by_status\":{");
+    for (int status = 0; status < STATUS_MAX; status++) {
+        if (!outcome->refused_by_status[status])
+            continue;
+        snprintf(name, sizeof name, "%d", status);
+        buf_member_int(&json, name, (int64_t)outcome->refused_by_status[status]);
+    }
+    buf_text(&json, "}}");
+    puts(json.data);
+    buf_free(&json);
+}
+
 void report_print(const struct load_config *config, const struct outcome *outcome)
 {
     const struct histogram *latency = &outcome->latency_us;
@@ -63,24 +93,28 @@ void report_print(const struct load_config *config, const struct outcome *outcom
     size_t count = sizeof figures / sizeof *figures;
     for (size_t i = 0; i < count; i++) {
         if (config->format)
-            printf("%s\"%s\":%.*f%s", i ? "," : "{", figures[i].name, figures[i].digits, figures[i].value,
-                   i + 1 == count ? "}\n" : "");
+            printf("%s\"%s\":%.*f", i ? "," : "{", figures[i].name, figures[i].digits,
+                   figures[i].value);
         else
             printf("%-17s %.*f\n", figures[i].name, figures[i].digits, figures[i].value);
     }
-    for (int status = 0; status < STATUS_MAX && !config->format; status++) {
-        if (outcome->refused_by_status[status])
-            printf("refused with %03d  %llu (first: %s)\n", status,
-                   (unsigned long long)outcome->refused_by_status[status], outcome->first_detail);
-    }
+    if (config->format)
+        report_refusals_json(outcome);
+    else
+        report_refusals(outcome);
 }
 
 static bool load_settle_config(struct load_config *config, struct error *error)
 {
     char *end;
+    size_t size = strlen(config->url);
+    while (size && config->url[size - 1] == '/')
+        size--;
+    config->url = config->url_kept = strndup(config->url, size);
     config->hot = strtod(config->hot_text, &end);
-    if (*end || config->hot < 0 || config->hot > 1)
-        return error_set(error, ERROR_USAGE, "--hot: \"%s\" is not a fraction from 0 to 1", config->hot_text);
+    if (end == config->hot_text || *end || config->hot < 0 || config->hot > 1)
+        return error_set(error, ERROR_USAGE, "--hot: \"%s\" is not a fraction from 0 to 1",
+                         config->hot_text);
     if (config->verify && !config->file)
         return error_set(error, ERROR_USAGE, "--verify needs --file: a mix is not the projects' only voter");
     if (!config->file && !config->duration_us)
@@ -95,7 +129,7 @@ static bool load_execute(const struct load_config *config, struct plan *plan, st
     bool sent = sender_run(config, plan, &tokens, stop, outcome, error);
     if (sent)
         report_print(config, outcome);
-    bool fine = sent && (!config->verify || verify_run(config, plan, &tokens, outcome, error));
+    bool fine = sent && (!config->verify || verify_run(config, plan, &tokens, outcome, stop, error));
     if (fine && outcome->refused)
         fine = error_set(error, ERROR_FOUND, "%llu votes were refused", (unsigned long long)outcome->refused);
     tokens_free(&tokens);
@@ -118,6 +152,7 @@ bool load_run(void *context, const struct options *options, struct log *log, str
         fine = load_execute(config, &plan, &stop, outcome, error);
         stop_close(&stop);
     }
+    free(config->url_kept);
     free(outcome->last_request);
     free(outcome->last_user);
     free(outcome);

@@ -14,6 +14,7 @@
 
 struct load_config {
     const char *url;
+    char *url_kept; /* the same without a slash at its end */
     const char *file; /* NULL: a synthetic mix */
     const char *jwt_secret;
     int64_t users, projects, seed, connections;
@@ -74,7 +75,7 @@ struct outcome {
     struct histogram latency_us;
     uint64_t accepted, refused, retries;
     uint64_t refused_by_status[STATUS_MAX]; /* 0: no answer */
-    char first_detail[DETAIL_SIZE];
+    char first_detail[STATUS_MAX][DETAIL_SIZE]; /* the server's words at the first of each */
     double seconds;
     char (*last_request)[REQUEST_ID_SIZE]; /* of each project; empty when none was accepted */
     uint32_t *last_user;
@@ -95,9 +96,11 @@ bool sender_run(const struct load_config *config, struct plan *plan, struct toke
                 struct stop *stop, struct outcome *outcome, struct error *error)
     __attribute__((warn_unused_result));
 
-/* Waits for the commits and compares each project's counts with the plan's; prints what differs. */
+/* Waits for the commits and compares each project's counts with the plan's; prints what differs.
+ * A stop ends the waiting: what is not right by then differs. */
 bool verify_run(const struct load_config *config, const struct plan *plan, struct tokens *tokens,
-                const struct outcome *outcome, struct error *error) __attribute__((warn_unused_result));
+                const struct outcome *outcome, struct stop *stop, struct error *error)
+    __attribute__((warn_unused_result));
 
 void report_print(const struct load_config *config, const struct outcome *outcome);
 

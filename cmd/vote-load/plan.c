@@ -13,6 +13,9 @@
 enum { COLUMNS = 4 };
 static const char *const column_names[COLUMNS] = {"timestamp", "user_id", "project_id", "vote_type"};
 
+/* Spreadsheets write it before the header. */
+#define UTF8_MARK "\xEF\xBB\xBF"
+
 static void *grown(void *memory, size_t size)
 {
     memory = realloc(memory, size);
@@ -191,14 +194,20 @@ static bool lines_read(struct plan *plan, FILE *file, struct error *error)
     int positions[COLUMNS] = {0};
     long number = 0;
     bool fine = true;
-    while (fine && getline(&line, &size, file) >= 0) {
+    ssize_t length;
+    errno = 0;
+    while (fine && (length = getline(&line, &size, file)) >= 0) {
         number++;
-        if (number == 1)
-            fine = header_read(line, positions, error);
-        else if (*line != '\n')
+        if (strlen(line) != (size_t)length)
+            fine = error_set(error, ERROR_DATA, "line %ld: holds a NUL byte", number);
+        else if (number == 1)
+            fine = header_read(line + (strncmp(line, UTF8_MARK, 3) ? 0 : 3), positions, error);
+        else if (line[strspn(line, "\r\n")])
             fine = line_read(plan, line, positions, number, error);
     }
     free(line);
+    if (fine && ferror(file))
+        return error_set(error, ERROR_DATA, "%s", strerror(errno));
     return fine && (number > 0 || error_set(error, ERROR_DATA, "the file is empty"));
 }
 

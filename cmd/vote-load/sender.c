@@ -45,7 +45,7 @@ struct sender {
     size_t active, started;
     int64_t start_us, shown_us;
     bool ending, reached;
-    char url[512];
+    struct buf url;
 };
 
 const char *tokens_get(struct tokens *tokens, const struct load_config *config, const struct plan *plan,
@@ -163,7 +163,7 @@ static void slot_accepted(struct sender *sender, struct slot *slot)
     const struct planned_vote *vote = &sender->plan->votes[slot->vote];
     json_t *answer = json_loadb(slot->answer.data, slot->answer.size, 0, NULL);
     const char *id = json_string_value(json_object_get(json_object_get(answer, "data"), "request_id"));
-    if (sender->config->file && id) {
+    if (sender->config->file && id && request_id_is_valid(id, strlen(id))) {
         snprintf(outcome->last_request[vote->project], REQUEST_ID_SIZE, "%s", id);
         outcome->last_user[vote->project] = vote->user;
     }
@@ -178,11 +178,12 @@ static void slot_refused(struct sender *sender, struct slot *slot, long status)
     struct outcome *outcome = sender->outcome;
     json_t *answer = json_loadb(slot->answer.data ? slot->answer.data : "", slot->answer.size, 0, NULL);
     const char *detail = json_string_value(json_object_get(answer, "detail"));
-    if (!outcome->first_detail[0])
-        snprintf(outcome->first_detail, DETAIL_SIZE, "%s", detail ? detail : "no answer");
+    int slot_status = status > 0 && status < STATUS_MAX ? (int)status : 0;
+    if (!outcome->first_detail[slot_status][0])
+        snprintf(outcome->first_detail[slot_status], DETAIL_SIZE, "%s", detail ? detail : "no answer");
     json_decref(answer);
     outcome->refused++;
-    outcome->refused_by_status[status >= 0 && status < STATUS_MAX ? status : 0]++;
+    outcome->refused_by_status[slot_status]++;
     slot_finish(sender, slot, REFUSED);
 }
 
@@ -214,6 +215,8 @@ static void slot_answered(struct sender *sender, struct slot *slot, CURLcode cod
     bool again = status == 0 || status == 429 || status == 503 || status == 409;
     if (!again || now_us - slot->first_us > sender->config->retry_for_us) {
         slot_refused(sender, slot, status);
+        /* A server that was never there is not waited for once more by each vote. */
+        sender->ending = sender->ending || !sender->reached;
         return;
     }
     sender->outcome->retries++;
@@ -228,16 +231,19 @@ static void sender_show(struct sender *sender, bool last)
         return;
     sender->shown_us = now_us;
     uint64_t done = sender->outcome->accepted + sender->outcome->refused;
-    double seconds = (double)(now_us - sender->start_us) / 1e6, rate = seconds > 0 ? (double)done / seconds : 0;
+    double seconds = (double)(now_us - sender->start_us) / 1e6;
+    double rate = seconds > 0 ? (double)done / seconds : 0;
     size_t total = sender->config->file ? sender->plan->count : done + sender->active;
     double left = rate > 0 && total > done ? (double)(total - done) / rate : 0;
     int filled = total ? (int)((double)done / (double)total * BAR_WIDTH) : 0;
     if (terminal)
-        fprintf(stderr, "\r[%.*s%*s] %llu/%zu  %.0f votes/s  %.0f s left ", filled,
-                "##############################", BAR_WIDTH - filled, "", (unsigned long long)done, total,
+        fprintf(stderr, "\r[%.*s%*s] %3.0f %%  %llu/%zu  %.0f votes/s  %.0f s left ", filled,
+                "##############################", BAR_WIDTH - filled, "",
+                total ? 100.0 * (double)done / (double)total : 0, (unsigned long long)done, total,
                 rate, left);
     else if (!last)
-        fprintf(stderr, "%llu of %zu votes, %.0f votes/s\n", (unsigned long long)done, total, rate);
+        fprintf(stderr, "%llu of %zu votes, %.0f votes/s, %.0f s left\n", (unsigned long long)done,
+                total, rate, left);
     if (terminal && last)
         fputc('\n', stderr);
 }
@@ -308,7 +314,7 @@ static void slots_open(struct sender *sender)
         slot->curl = curl_easy_init();
         if (!slot->curl)
             abort();
-        curl_easy_setopt(slot->curl, CURLOPT_URL, sender->url);
+        curl_easy_setopt(slot->curl, CURLOPT_URL, sender->url.data);
         curl_easy_setopt(slot->curl, CURLOPT_PRIVATE, slot);
         curl_easy_setopt(slot->curl, CURLOPT_WRITEFUNCTION, slot_on_data);
         curl_easy_setopt(slot->curl, CURLOPT_WRITEDATA, slot);
@@ -338,7 +344,7 @@ bool sender_run(const struct load_config *config, struct plan *plan, struct toke
                 struct stop *stop, struct outcome *outcome, struct error *error)
 {
     struct sender sender = {.config = config, .plan = plan, .tokens = tokens, .outcome = outcome};
-    snprintf(sender.url, sizeof sender.url, "%s/api/votes", config->url);
+    buf_format(&sender.url, "%s/api/votes", config->url);
     outcome->last_request = calloc(plan->projects.count + 1, sizeof *outcome->last_request);
     outcome->last_user = calloc(plan->projects.count + 1, sizeof *outcome->last_user);
     if (!outcome->last_request || !outcome->last_user)
@@ -349,6 +355,7 @@ bool sender_run(const struct load_config *config, struct plan *plan, struct toke
     sender_loop(&sender, stop);
     slots_close(&sender);
     curl_multi_cleanup(sender.multi);
+    buf_free(&sender.url);
     return sender.reached || sender.started == 0 ||
            error_set(error, ERROR_UNAVAILABLE, "unable to connect to %s", config->url);
 }

@@ -17,6 +17,15 @@ struct counts {
     int64_t up, down;
 };
 
+/* What the waiting goes by. */
+struct verify {
+    CURL *curl;
+    const struct load_config *config;
+    struct stop *stop;
+    int stops; /* asked for before: during the sending */
+    int64_t deadline_us;
+};
+
 static size_t on_data(char *data, size_t size, size_t count, void *context)
 {
     buf_put(context, data, size * count);
@@ -24,14 +33,15 @@ static size_t on_data(char *data, size_t size, size_t count, void *context)
 }
 
 /* GETs a path with a user's token; returns the answer's `data` (a new reference) or NULL. */
-static json_t *api_get(CURL *curl, const struct load_config *config, const char *token, const char *path)
+static json_t *api_get(const struct verify *verify, const char *token, const char *path)
 {
+    CURL *curl = verify->curl;
     struct buf answer = {0}, text = {0};
     long status = 0;
     buf_format(&text, "Authorization: Bearer %s", token);
     struct curl_slist *headers = curl_slist_append(NULL, text.data);
     buf_clear(&text);
-    buf_format(&text, "%s%s", config->url, path);
+    buf_format(&text, "%s%s", verify->config->url, path);
     curl_easy_setopt(curl, CURLOPT_URL, text.data);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
@@ -49,6 +59,15 @@ static json_t *api_get(CURL *curl, const struct load_config *config, const char 
     return data;
 }
 
+/* Whether a later vote of the same chain was accepted: then that one counts. */
+static bool is_overtaken(const struct plan *plan, const struct planned_vote *vote)
+{
+    uint32_t at = vote->after;
+    while (at != NO_VOTE && plan->votes[at].state != ACCEPTED)
+        at = plan->votes[at].after;
+    return at != NO_VOTE;
+}
+
 /* What the plan's votes that were accepted add up to: the last of each chain counts. */
 static struct counts *plan_count(const struct plan *plan)
 {
@@ -57,8 +76,7 @@ static struct counts *plan_count(const struct plan *plan)
         abort();
     for (size_t i = 0; i < plan->count; i++) {
         const struct planned_vote *vote = &plan->votes[i];
-        bool last = vote->after == NO_VOTE || plan->votes[vote->after].state != ACCEPTED;
-        if (vote->state != ACCEPTED || !last)
+        if (vote->state != ACCEPTED || is_overtaken(plan, vote))
             continue;
         expected[vote->project].up += vote->value == 1;
         expected[vote->project].down += vote->value == -1;
@@ -66,65 +84,81 @@ static struct counts *plan_count(const struct plan *plan)
     return expected;
 }
 
+/* Pauses between two looks; false when there is to be no other. */
+static bool verify_pause(const struct verify *verify)
+{
+    return clock_mono_us() < verify->deadline_us &&
+           stop_wait(verify->stop, -1, clock_mono_us() + POLL_US) == verify->stops;
+}
+
 /* Waits until the project's last accepted request is no longer pending. */
-static bool wait_for_commit(CURL *curl, const struct load_config *config, const char *token,
-                            const char *request_id, int64_t deadline_us)
+static bool wait_for_commit(const struct verify *verify, const char *token, const char *request_id)
 {
     char path[96];
     snprintf(path, sizeof path, "/api/votes/status/%s", request_id);
     for (;;) {
-        json_t *data = api_get(curl, config, token, path);
+        json_t *data = api_get(verify, token, path);
         const char *state = json_string_value(json_object_get(data, "state"));
         bool done = state && strcmp(state, "pending") != 0;
         json_decref(data);
-        if (done || clock_mono_us() > deadline_us)
+        if (done || !verify_pause(verify))
             return done;
-        clock_sleep_us(POLL_US);
     }
 }
 
 /* Reads a project's counts until they are the expected ones or the time is over. */
-static struct counts read_counts(CURL *curl, const struct load_config *config, const char *token,
-                                 const char *project_id, struct counts expected, int64_t deadline_us)
+static struct counts read_counts(const struct verify *verify, const char *token,
+                                 const char *project_id, struct counts expected)
 {
     char path[32 + VOTE_ID_SIZE];
     snprintf(path, sizeof path, "/api/projects/%s", project_id);
     for (;;) {
-        json_t *data = api_get(curl, config, token, path);
+        json_t *data = api_get(verify, token, path);
         struct counts counts = {json_integer_value(json_object_get(data, "upvotes")),
                                 json_integer_value(json_object_get(data, "downvotes"))};
         bool equal = data && counts.up == expected.up && counts.down == expected.down;
         json_decref(data);
-        if (equal || clock_mono_us() > deadline_us)
+        if (equal || !verify_pause(verify))
             return counts;
-        clock_sleep_us(POLL_US);
     }
 }
 
-bool verify_run(const struct load_config *config, const struct plan *plan, struct tokens *tokens,
-                const struct outcome *outcome, struct error *error)
+/* Checks one project; prints how it differs and returns false when it does. */
+static bool project_verify(const struct verify *verify, const char *project_id, const char *token,
+                           const char *last_request, struct counts expected)
 {
-    CURL *curl = curl_easy_init();
+    bool committed = wait_for_commit(verify, token, last_request);
+    struct counts got = read_counts(verify, token, project_id, expected);
+    if (committed && got.up == expected.up && got.down == expected.down)
+        return true;
+    printf("differs: %s expected %lld/%lld got %lld/%lld%s\n", project_id, (long long)expected.up,
+           (long long)expected.down, (long long)got.up, (long long)got.down,
+           committed ? "" : " (not committed in time)");
+    return false;
+}
+
+bool verify_run(const struct load_config *config, const struct plan *plan, struct tokens *tokens,
+                const struct outcome *outcome, struct stop *stop, struct error *error)
+{
+    struct verify verify = {.curl = curl_easy_init(),
+                            .config = config,
+                            .stop = stop,
+                            .stops = stop_asked(stop),
+                            .deadline_us = clock_mono_us() + config->verify_timeout_us};
     struct counts *expected = plan_count(plan);
-    int64_t deadline_us = clock_mono_us() + config->verify_timeout_us;
     size_t differing = 0, checked = 0;
+    if (!verify.curl)
+        abort();
     for (uint32_t p = 0; p < plan->projects.count; p++) {
         if (!outcome->last_request[p][0])
             continue;
-        const char *id = plan->projects.text[p];
         const char *token = tokens_get(tokens, config, plan, outcome->last_user[p]);
-        bool committed = wait_for_commit(curl, config, token, outcome->last_request[p], deadline_us);
-        struct counts got = read_counts(curl, config, token, id, expected[p], deadline_us);
         checked++;
-        if (committed && got.up == expected[p].up && got.down == expected[p].down)
-            continue;
-        differing++;
-        printf("differs: %s expected %lld/%lld got %lld/%lld%s\n", id, (long long)expected[p].up,
-               (long long)expected[p].down, (long long)got.up, (long long)got.down,
-               committed ? "" : " (not committed in time)");
+        differing += !project_verify(&verify, plan->projects.text[p], token, outcome->last_request[p],
+                                     expected[p]);
     }
     printf("verified %zu projects, %zu differ\n", checked, differing);
     free(expected);
-    curl_easy_cleanup(curl);
+    curl_easy_cleanup(verify.curl);
     return differing == 0 || error_set(error, ERROR_FOUND, "%zu projects differ", differing);
 }

@@ -133,6 +133,17 @@ redisReply *redis_command(struct redis *redis, struct error *error, const char *
     return redis_check(redis, reply, error);
 }
 
+bool redis_answers(struct redis *redis, struct error *error)
+{
+    redisReply *reply = NULL;
+    bool was_connected = redis->context != NULL;
+    reply = redis_command(redis, error, "PING");
+    if (!reply && was_connected)
+        reply = redis_command(redis, error, "PING");
+    freeReplyObject(reply);
+    return reply != NULL;
+}
+
 bool redis_load(struct redis *redis, struct redis_script *script, struct error *error)
 {
     redisReply *reply = redis_command(redis, error, "SCRIPT LOAD %s", script->source);

@@ -42,6 +42,9 @@ void redis_close(struct redis *redis);
 redisReply *redis_command(struct redis *redis, struct error *error, const char *format, ...)
     __attribute__((warn_unused_result));
 
+/* True when Redis answers now. A connection that died idle is made again first. */
+bool redis_answers(struct redis *redis, struct error *error) __attribute__((warn_unused_result));
+
 /* Runs a script with `keys` first and then the other arguments; loads it when the server does not
  * know it (a restart forgets scripts). Same returns as redis_command. */
 redisReply *redis_run(struct redis *redis, struct redis_script *script, int key_count, int count,

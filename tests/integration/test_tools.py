@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import jwt
 import pytest
@@ -42,6 +43,52 @@ def test_load_without_a_server_is_unavailable(stack, tmp_path):
     path.write_text("timestamp,user_id,project_id,vote_type\n1,u1,p1,up\n")
     load = stack.run("vote-load", "--file", str(path), "--url", "http://127.0.0.1:1", "--retry-for", "200ms")
     assert load.returncode == 69 and "unable to connect" in load.stderr
+
+
+def votes_file(tmp_path, *users):
+    path = tmp_path / "votes.csv"
+    path.write_bytes(b"\xef\xbb\xbftimestamp,user_id,project_id,vote_type\r\n" + "".join(
+        f"{n},{user},p1,up\r\n\r\n" for n, user in enumerate(users)).encode())
+    return str(path)
+
+
+def test_load_gives_up_after_one_vote_when_no_server_was_ever_there(stack, tmp_path):
+    path = votes_file(tmp_path, *[f"u{n}" for n in range(200)])
+    began = time.monotonic()
+    load = stack.run("vote-load", "--file", path, "--url", "http://127.0.0.1:1", "--retry-for", "1s", "--connections", "1")
+    assert load.returncode == 69 and time.monotonic() - began < 30
+
+
+def test_load_sends_a_vote_that_waited_for_its_turn_at_the_end_of_a_paced_file(stack, tmp_path):
+    stack.add_projects("p1")
+    path = votes_file(tmp_path, "u1", "u2", "u3", "u4", "u1", "u6")
+    stack.main_ingest.signal(signal.SIGSTOP)
+    try:
+        load = subprocess.Popen([BIN + "/vote-load", "--file", path, "--rate", "4/s", "--url", stack.url + "/"],
+                                env=stack.env, stdout=subprocess.PIPE, text=True)
+        time.sleep(1.1)  # the last vote has been sent, the next may not be for 0.15 s
+    finally:
+        stack.main_ingest.signal(signal.SIGCONT)
+    assert "accepted          6\n" in load.communicate(timeout=60)[0]
+
+
+def test_load_says_what_each_status_refused(stack, tmp_path):
+    load = stack.run("vote-load", "--file", votes_file(tmp_path, "u1"), "--format", "json", env={**stack.env, "VOTE_JWT_SECRET": "x" * 32})
+    assert load.returncode == 1 and json.loads(load.stdout)["refused_by_status"] == {"401": 1}
+
+
+def test_ctrl_c_ends_the_wait_of_verify(stack, tmp_path):
+    stack.add_projects("p1")
+    stack.main_commit.signal(signal.SIGSTOP)
+    try:
+        load = subprocess.Popen([BIN + "/vote-load", "--file", votes_file(tmp_path, "u1"), "--verify"], env=stack.env,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(1)  # the vote is accepted, its commit is waited for
+        load.send_signal(signal.SIGINT)
+        output = load.communicate(timeout=10)[0]
+    finally:
+        stack.main_commit.signal(signal.SIGCONT)
+    assert load.returncode == 1 and "not committed in time" in output
 
 
 def test_migrate_and_topics_twice_change_nothing(stack):
