@@ -33,8 +33,9 @@ static void extent_report(struct audit *audit, int32_t partition, const struct e
                (long long)extent->next, (long long)extent->high);
     if (removed)
         printf("partition %d: applied to offset %lld, but the log starts at %lld: %lld records "
-               "were removed unread\n", (int)partition, (long long)extent->next,
-               (long long)extent->low, (long long)(extent->low - extent->next));
+               "were removed unread\n",
+               (int)partition, (long long)extent->next, (long long)extent->low,
+               (long long)(extent->low - extent->next));
     if (extent->next < extent->high)
         printf("partition %d: %lld records wait to be applied\n", (int)partition,
                (long long)(extent->high - (removed ? extent->low : extent->next)));

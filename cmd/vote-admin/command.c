@@ -24,16 +24,22 @@ static int command_run(const struct command *command, int argc, char **argv)
     if (command->needs & NEEDS_KAFKA)
         sets[count++] = kafka;
     snprintf(usage, sizeof usage, "%s %s[OPTION...]", command->name, command->usage);
-    const struct tool tool = {.name = "vote-admin", .purpose = command->summary, .usage = usage,
-                              .sets = sets, .set_count = count, .config = &config,
-                              .argument_max = command->argument_max, .run = command->run};
+    const struct tool tool = {.name = "vote-admin",
+                              .purpose = command->summary,
+                              .usage = usage,
+                              .sets = sets,
+                              .set_count = count,
+                              .config = &config,
+                              .argument_max = command->argument_max,
+                              .run = command->run};
     return tool_run(&tool, argc, argv);
 }
 
 static void commands_print_help(const struct command *commands, size_t count, FILE *out)
 {
     fputs("Usage: vote-admin COMMAND [OPTION...]\n"
-          "Sets up, looks after and checks the pipeline.\n\nCommands:\n", out);
+          "Sets up, looks after and checks the pipeline.\n\nCommands:\n",
+          out);
     for (size_t i = 0; i < count; i++)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fputs("\nvote-admin COMMAND --help says what a command takes.\n", out);

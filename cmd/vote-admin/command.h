@@ -11,8 +11,8 @@ enum { NEEDS_POSTGRES = 1, NEEDS_KAFKA = 2 };
 
 struct command {
     const char *name;
-    const char *usage;   /* what follows the name */
-    const char *summary; /* one sentence */
+    const char *usage;            /* what follows the name */
+    const char *summary;          /* one sentence */
     const struct option *options; /* for a struct admin_config; NULL when there are none */
     size_t option_count;
     unsigned needs;

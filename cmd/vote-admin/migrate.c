@@ -29,8 +29,10 @@ static bool migration_apply(struct pg *pg, const struct migration *migration, co
     if (!statement(pg, "begin", error))
         return false;
     bool applied = statement(pg, migration->sql, error);
-    PGresult *noted = applied ? pg_query(pg, "insert into vote.migrations (number, name, checksum) "
-                                             "values ($1, $2, md5($3))", 3, parameters, error)
+    PGresult *noted = applied ? pg_query(pg,
+                                         "insert into vote.migrations (number, name, checksum) "
+                                         "values ($1, $2, md5($3))",
+                                         3, parameters, error)
                               : NULL;
     PQclear(noted);
     if (noted && statement(pg, "commit", error)) {
@@ -49,9 +51,9 @@ static bool migration_ensure(struct pg *pg, const struct migration *migration, i
     char number[12];
     const char *parameters[] = {number, migration->sql};
     snprintf(number, sizeof number, "%d", migration->number);
-    PGresult *rows = pg_query(
-        pg, "select checksum = md5($2) from vote.migrations where number = $1", 2, parameters,
-        error);
+    PGresult *rows =
+        pg_query(pg, "select checksum = md5($2) from vote.migrations where number = $1", 2,
+                 parameters, error);
     if (!rows)
         return false;
     bool known = PQntuples(rows) > 0, same = known && *PQgetvalue(rows, 0, 0) == 't';
@@ -59,7 +61,8 @@ static bool migration_ensure(struct pg *pg, const struct migration *migration, i
     if (known && !same)
         return error_set(error, ERROR_CONFIG,
                          "%s was applied with another content: this database belongs to another "
-                         "version", migration->name);
+                         "version",
+                         migration->name);
     if (known)
         return true;
     ++*applied;

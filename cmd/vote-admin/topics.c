@@ -9,10 +9,22 @@ enum { TIMEOUT_MS = 15000, CONNECT_MS = 8000 };
 
 #define AT(member) .offset = offsetof(struct admin_config, member)
 const struct option topics_options[TOPICS_OPTION_COUNT] = {
-    {.name = "partitions", .type = OPTION_INT, AT(partitions), .preset = "6", .argument = "N",
-     .min = 1, .max = 1024, .summary = "of each new topic"},
-    {.name = "replication-factor", .type = OPTION_INT, AT(replication_factor), .preset = "1",
-     .argument = "N", .min = 1, .max = 7, .summary = "of each new topic"},
+    {.name = "partitions",
+     .type = OPTION_INT,
+     AT(partitions),
+     .preset = "6",
+     .argument = "N",
+     .min = 1,
+     .max = 1024,
+     .summary = "of each new topic"},
+    {.name = "replication-factor",
+     .type = OPTION_INT,
+     AT(replication_factor),
+     .preset = "1",
+     .argument = "N",
+     .min = 1,
+     .max = 7,
+     .summary = "of each new topic"},
 };
 
 struct topic {
@@ -118,8 +130,8 @@ bool topics_run(void *context, const struct options *options, struct log *log, s
     static const char *const pairs[] = {"client.id", "vote-admin", NULL};
     bool differs = false, fine = true;
     rd_kafka_conf_t *conf = kafka_conf(&config->kafka, pairs, NULL, error);
-    rd_kafka_t *client = conf ? kafka_open(RD_KAFKA_PRODUCER, conf, config->kafka.brokers,
-                                           CONNECT_MS, error) : NULL;
+    rd_kafka_t *client =
+        conf ? kafka_open(RD_KAFKA_PRODUCER, conf, config->kafka.brokers, CONNECT_MS, error) : NULL;
     if (!client)
         return false;
     for (size_t i = 0; fine && i < sizeof topics / sizeof *topics; i++)

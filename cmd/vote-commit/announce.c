@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-static void announce_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
+static void announce_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
+                                 void *opaque)
 {
     (void)producer, (void)opaque;
     struct announcement *announcement = message->_private;
@@ -17,16 +18,15 @@ static void announce_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t 
 
 bool announce_open(struct commit *commit, struct error *error)
 {
-    static const char *const pairs[] = {"client.id", "vote-commit", "acks", "all",
-                                        "enable.idempotence", "true", "partitioner",
-                                        "murmur2_random", "linger.ms", "1",
-                                        "message.timeout.ms", "0", NULL};
+    static const char *const pairs[] = {
+        "client.id",   "vote-commit",    "acks",      "all", "enable.idempotence", "true",
+        "partitioner", "murmur2_random", "linger.ms", "1",   "message.timeout.ms", "0",
+        NULL};
     rd_kafka_conf_t *conf = kafka_conf(&commit->config->kafka, pairs, NULL, error);
     if (!conf)
         return false;
     rd_kafka_conf_set_dr_msg_cb(conf, announce_on_delivery);
-    commit->producer =
-        kafka_open(RD_KAFKA_PRODUCER, conf, commit->config->kafka.brokers, 0, error);
+    commit->producer = kafka_open(RD_KAFKA_PRODUCER, conf, commit->config->kafka.brokers, 0, error);
     return commit->producer != NULL;
 }
 
@@ -83,7 +83,8 @@ static rd_kafka_topic_partition_list_t *entries_offsets(const struct commit *com
         rd_kafka_topic_partition_t *partition =
             rd_kafka_topic_partition_list_find(offsets, TOPIC_REQUESTS, message->partition);
         if (!partition)
-            partition = rd_kafka_topic_partition_list_add(offsets, TOPIC_REQUESTS, message->partition);
+            partition =
+                rd_kafka_topic_partition_list_add(offsets, TOPIC_REQUESTS, message->partition);
         partition->offset = message->offset + 1;
     }
     return offsets;

@@ -55,7 +55,8 @@ static int64_t entries_next_offset(const struct commit *commit, size_t from, siz
 }
 
 /* Records below what was applied already come again only to be announced: they move nothing. */
-static void arrays_add_fences(struct arrays *arrays, const struct commit *commit, size_t from, size_t to)
+static void arrays_add_fences(struct arrays *arrays, const struct commit *commit, size_t from,
+                              size_t to)
 {
     for (int32_t p = 0; p < PARTITIONS_MAX; p++) {
         const struct position *position = &commit->positions[p];
@@ -64,7 +65,8 @@ static void arrays_add_fences(struct arrays *arrays, const struct commit *commit
             continue;
         pg_array_int(&arrays->fence[0], p);
         pg_array_int(&arrays->fence[1], position->next_offset);
-        pg_array_int(&arrays->fence[2], next > position->next_offset ? next : position->next_offset);
+        pg_array_int(&arrays->fence[2],
+                     next > position->next_offset ? next : position->next_offset);
     }
 }
 
@@ -101,10 +103,11 @@ static void result_read(struct commit *commit, struct entry *entry, PGresult *ro
                      (result->committed_at_ms - entry->request.accepted_at_ms) * 1000);
 }
 
-static const char apply_sql[] =
-    "select ord, outcome, reason, replayed, standing, old_value, upvotes, downvotes, community_score, "
-    "       version, (extract(epoch from committed_at) * 1000)::bigint "
-    "  from vote.commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+static const char apply_sql[] = "select ord, outcome, reason, replayed, standing, old_value, "
+                                "upvotes, downvotes, community_score, "
+                                "       version, (extract(epoch from committed_at) * 1000)::bigint "
+                                "  from vote.commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, "
+                                "$11, $12, $13, $14, $15, $16)";
 
 static enum apply apply_failed(struct commit *commit)
 {

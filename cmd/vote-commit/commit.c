@@ -1,8 +1,8 @@
 /* commit.c - the loop of vote-commit: read a batch, one transaction, announce, settle.
  *
- * A crash before the transaction: the batch is read again. Between transaction and announcement: the
- * next owner announces it again. Between announcement and settling: Redis drops what is pending too
- * long. SPDX-License-Identifier: Apache-2.0 */
+ * A crash before the transaction: the batch is read again. Between transaction and announcement:
+ * the next owner announces it again. Between announcement and settling: Redis drops what is pending
+ * too long. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-commit/commit.h"
 
 #include "base/clock.h"
@@ -16,6 +16,7 @@
 enum { BACKOFF_MIN_US = 100 * 1000, BACKOFF_MAX_US = 5 * 1000 * 1000 };
 
 #define AT(member) .offset = offsetof(struct commit_config, member)
+/* clang-format off */
 const struct option commit_options[] = {
     {.name = "admin-listen", .type = OPTION_TEXT, AT(admin_listen), .preset = "0.0.0.0:9102",
      .argument = "HOST:PORT", .summary = "metrics and health"},
@@ -28,6 +29,7 @@ const struct option commit_options[] = {
     {.name = "drain-timeout", .type = OPTION_DURATION, AT(drain_timeout_us), .preset = "10s",
      .argument = "DURATION", .summary = "longest wait for announcements at the stop"},
 };
+/* clang-format on */
 const size_t commit_option_count = sizeof commit_options / sizeof *commit_options;
 
 static void commit_register_metrics(struct commit *commit)
@@ -39,18 +41,19 @@ static void commit_register_metrics(struct commit *commit)
     for (int i = 0; i < 4; i++)
         metrics->outcomes[i] = metrics_counter(all, "vote_committed_total",
                                                "Requests by what became of them.", labels[i]);
-    metrics->replayed = metrics_counter(all, "vote_replayed_total",
-                                        "Requests that the ledger had already.", NULL);
+    metrics->replayed =
+        metrics_counter(all, "vote_replayed_total", "Requests that the ledger had already.", NULL);
     metrics->dead = metrics_counter(all, "vote_dead_total", "Records sent to vote.dead.", NULL);
     metrics->fenced = metrics_counter(all, "vote_fenced_total",
                                       "Batches refused because another process was further.", NULL);
-    metrics->retries = metrics_counter(all, "vote_commit_retries_total",
-                                       "Transactions tried again.", NULL);
-    metrics->lag_us = metrics_gauge(all, "vote_commit_lag_seconds",
-                                    "Age of the newest record applied, when it was applied.", NULL, 1e-6);
+    metrics->retries =
+        metrics_counter(all, "vote_commit_retries_total", "Transactions tried again.", NULL);
+    metrics->lag_us =
+        metrics_gauge(all, "vote_commit_lag_seconds",
+                      "Age of the newest record applied, when it was applied.", NULL, 1e-6);
     metrics->batch_votes = metrics_sizes(all, "vote_batch_votes", "Votes in a transaction.", NULL);
-    metrics->transaction_us = metrics_latency(all, "vote_transaction_duration_seconds",
-                                              "One batch in Postgres.", NULL);
+    metrics->transaction_us =
+        metrics_latency(all, "vote_transaction_duration_seconds", "One batch in Postgres.", NULL);
     metrics->latency_us = metrics_latency(all, "vote_commit_latency_seconds",
                                           "From accepted_at to committed_at.", NULL);
 }
@@ -72,7 +75,8 @@ static bool batch_decode(struct commit *commit)
         struct entry *entry = &commit->batch.entries[i];
         const rd_kafka_message_t *message = entry->message;
         bool ours = commit->positions[message->partition].assigned;
-        bool decoded = ours && request_decode(&entry->request, message->payload, message->len, &error);
+        bool decoded =
+            ours && request_decode(&entry->request, message->payload, message->len, &error);
         if (ours && !decoded && went_on)
             went_on = dead_letter(commit, message, error.text, NULL);
         if (decoded && kept != i) {
@@ -97,10 +101,12 @@ static int64_t backoff_us(int attempt)
 }
 
 /* Tries until Postgres answers one way or the other; holds everything meanwhile. */
-static enum apply apply_patiently(struct commit *commit, size_t from, size_t to, struct error *error)
+static enum apply apply_patiently(struct commit *commit, size_t from, size_t to,
+                                  struct error *error)
 {
     enum apply outcome;
-    for (int attempt = 0; (outcome = apply_entries(commit, from, to, error)) == APPLY_RETRY; attempt++) {
+    for (int attempt = 0; (outcome = apply_entries(commit, from, to, error)) == APPLY_RETRY;
+         attempt++) {
         atomic_store(&commit->postgres_check->ready, 0);
         metric_add(commit->metrics.retries, 1);
         log_error(commit->log, LOG_WARN, "holding the batch", error);
@@ -124,7 +130,8 @@ static bool commit_range(struct commit *commit, size_t from, size_t to)
         return true;
     case APPLY_FENCED:
         metric_add(commit->metrics.fenced, 1);
-        log_error(commit->log, LOG_WARN, "another process was further; going where it stands", &error);
+        log_error(commit->log, LOG_WARN, "another process was further; going where it stands",
+                  &error);
         consume_rewind(commit);
         return false;
     case APPLY_RETRY: return false;
@@ -134,7 +141,8 @@ static bool commit_range(struct commit *commit, size_t from, size_t to)
         size_t middle = from + (to - from) / 2;
         return commit_range(commit, from, middle) && commit_range(commit, middle, to);
     }
-    return dead_letter(commit, commit->batch.entries[from].message, error.text, commit->pg.sqlstate);
+    return dead_letter(commit, commit->batch.entries[from].message, error.text,
+                       commit->pg.sqlstate);
 }
 
 static void commit_turn(struct commit *commit)
@@ -146,8 +154,8 @@ static void commit_turn(struct commit *commit)
     consume_batch(commit);
     if (commit->batch.count && batch_decode(commit) && commit->batch.count &&
         commit_range(commit, 0, commit->batch.count)) {
-        int64_t newest_ms =
-            rd_kafka_message_timestamp(commit->batch.entries[commit->batch.count - 1].message, NULL);
+        int64_t newest_ms = rd_kafka_message_timestamp(
+            commit->batch.entries[commit->batch.count - 1].message, NULL);
         metric_set(commit->metrics.lag_us, (clock_wall_ms() - newest_ms) * 1000);
     }
     batch_clear(commit);
@@ -156,13 +164,15 @@ static void commit_turn(struct commit *commit)
 
 static bool commit_serve(struct commit *commit, struct error *error)
 {
-    if (!announce_open(commit, error) || !admin_start(&commit->admin, commit->config->admin_listen, error) ||
+    if (!announce_open(commit, error) ||
+        !admin_start(&commit->admin, commit->config->admin_listen, error) ||
         !pg_connect(&commit->pg, error) || !consume_open(commit, error))
         return false;
     atomic_store(&commit->postgres_check->ready, 1);
     atomic_store(&commit->redis_check->ready, redis_connect(&commit->redis, error));
     LOG_EVENT(commit->log, LOG_INFO, "reading", LOG_STR("topic", TOPIC_REQUESTS),
-              LOG_STR("group", commit->config->group), LOG_STR("admin", commit->config->admin_listen));
+              LOG_STR("group", commit->config->group),
+              LOG_STR("admin", commit->config->admin_listen));
     while (!stop_asked(&commit->stop))
         commit_turn(commit);
     atomic_store(&commit->admin.draining, 1);

@@ -46,7 +46,8 @@ struct position {
     int64_t next_offset;
 };
 
-/* Results of one transaction on their way to Kafka, and the offsets to hint at when all are there. */
+/* Results of one transaction on their way to Kafka, and the offsets to hint at when all are there.
+ */
 struct announcement {
     struct announcement *next;
     size_t waiting;
@@ -75,7 +76,7 @@ struct commit {
     struct batch batch;
     struct position positions[PARTITIONS_MAX];
     struct announcement *announced_first, *announced_last;
-    bool holding; /* a batch waits for Postgres: nothing more is read meanwhile */
+    bool holding;           /* a batch waits for Postgres: nothing more is read meanwhile */
     char owner[OWNER_SIZE]; /* host:pid, for people who look into vote.progress */
 };
 

@@ -17,8 +17,10 @@ static bool progress_read(struct commit *commit, rd_kafka_topic_partition_list_t
                           struct error *error)
 {
     const char *parameters[] = {TOPIC_REQUESTS};
-    PGresult *rows = pg_query(&commit->pg, "select \"partition\", next_offset from vote.progress "
-                                           "where topic = $1", 1, parameters, error);
+    PGresult *rows = pg_query(&commit->pg,
+                              "select \"partition\", next_offset from vote.progress "
+                              "where topic = $1",
+                              1, parameters, error);
     if (!rows)
         return false;
     for (int i = 0; i < list->cnt; i++) {
@@ -106,13 +108,29 @@ static bool consume_subscribe(struct commit *commit, struct error *error)
 
 bool consume_open(struct commit *commit, struct error *error)
 {
-    const char *pairs[] = {"client.id", "vote-commit", "group.id", commit->config->group,
-                           "enable.auto.commit", "false", "enable.auto.offset.store", "false",
-                           "auto.offset.reset", "earliest",
-                           "partition.assignment.strategy", "cooperative-sticky",
-                           "fetch.wait.max.ms", "100", "session.timeout.ms", "10000",
-                           "queued.min.messages", "20000", "topic.metadata.refresh.interval.ms",
-                           "10000", "allow.auto.create.topics", "false", NULL};
+    const char *pairs[] = {"client.id",
+                           "vote-commit",
+                           "group.id",
+                           commit->config->group,
+                           "enable.auto.commit",
+                           "false",
+                           "enable.auto.offset.store",
+                           "false",
+                           "auto.offset.reset",
+                           "earliest",
+                           "partition.assignment.strategy",
+                           "cooperative-sticky",
+                           "fetch.wait.max.ms",
+                           "100",
+                           "session.timeout.ms",
+                           "10000",
+                           "queued.min.messages",
+                           "20000",
+                           "topic.metadata.refresh.interval.ms",
+                           "10000",
+                           "allow.auto.create.topics",
+                           "false",
+                           NULL};
     rd_kafka_conf_t *conf = kafka_conf(&commit->config->kafka, pairs, &commit->kafka_health, error);
     if (!conf)
         return false;
@@ -139,7 +157,8 @@ static bool consume_take(struct commit *commit, rd_kafka_message_t *message)
     bool ours = !message->err && message->partition < PARTITIONS_MAX &&
                 commit->positions[message->partition].assigned;
     if (message->err && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF)
-        LOG_EVENT(commit->log, LOG_WARN, "kafka", LOG_STR("error", rd_kafka_message_errstr(message)));
+        LOG_EVENT(commit->log, LOG_WARN, "kafka",
+                  LOG_STR("error", rd_kafka_message_errstr(message)));
     if (!ours) {
         rd_kafka_message_destroy(message);
         return false;

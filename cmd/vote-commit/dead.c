@@ -21,7 +21,8 @@ static void header_int(rd_kafka_headers_t *headers, const char *name, int64_t va
     header_text(headers, name, text);
 }
 
-/* The dialect of Kafka Connect's dead letter queue (KIP-298), and the short one other tools read. */
+/* The dialect of Kafka Connect's dead letter queue (KIP-298), and the short one other tools read.
+ */
 static void headers_add_reason(rd_kafka_headers_t *headers, const struct commit *commit,
                                const rd_kafka_message_t *message, const char *reason,
                                const char *sqlstate)
@@ -62,10 +63,11 @@ static bool dead_send(struct commit *commit, const rd_kafka_message_t *message,
 {
     rd_kafka_resp_err_t code;
     do {
-        code = rd_kafka_producev(
-            commit->producer, RD_KAFKA_V_TOPIC(TOPIC_DEAD), RD_KAFKA_V_KEY(message->key, message->key_len),
-            RD_KAFKA_V_VALUE(message->payload, message->len), RD_KAFKA_V_HEADERS(headers),
-            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+        code = rd_kafka_producev(commit->producer, RD_KAFKA_V_TOPIC(TOPIC_DEAD),
+                                 RD_KAFKA_V_KEY(message->key, message->key_len),
+                                 RD_KAFKA_V_VALUE(message->payload, message->len),
+                                 RD_KAFKA_V_HEADERS(headers),
+                                 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
         if (code)
             rd_kafka_poll(commit->producer, POLL_MS);
     } while (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && !stop_asked(&commit->stop));

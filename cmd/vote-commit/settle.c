@@ -1,4 +1,5 @@
-/* settle.c - Redis after a commit: what is shown becomes what Postgres has, plus what is on its way.
+/* settle.c - Redis after a commit: what is shown becomes what Postgres has, plus what is on its
+ * way.
  *
  * Redis may be away: then the projects are remembered, and their state is dropped when it is back,
  * so that the next click loads it again. SPDX-License-Identifier: Apache-2.0 */
@@ -39,9 +40,9 @@ static void settle_queue_project(struct commit *commit, size_t from, size_t last
         snprintf(keys[i], KEY_SIZE, "vote:%s:{%s}", prefixes[i], project_id);
         arguments[i] = keys[i];
     }
-    snprintf(counts[0], TEXT_SIZE, "%lld", (long long)final->result.upvotes);
-    snprintf(counts[1], TEXT_SIZE, "%lld", (long long)final->result.downvotes);
-    snprintf(counts[2], TEXT_SIZE, "%lld", (long long)final->result.version);
+    snprintf(counts[0], TEXT_SIZE, "%lld", (long long) final->result.upvotes);
+    snprintf(counts[1], TEXT_SIZE, "%lld", (long long) final->result.downvotes);
+    snprintf(counts[2], TEXT_SIZE, "%lld", (long long) final->result.version);
     for (int i = 0; i < 3; i++)
         arguments[4 + i] = counts[i];
     for (size_t i = from; i <= last; i++) {
@@ -94,7 +95,8 @@ static bool stale_drop(struct commit *commit, struct error *error)
     int count = 0;
     for (size_t at = 0; at < stale->size; at += strlen(stale->data + at) + 1, count++) {
         const char *id = stale->data + at;
-        redis_queue(&commit->redis, "DEL vote:state:{%s} vote:voters:{%s} vote:pending:{%s}", id, id, id);
+        redis_queue(&commit->redis, "DEL vote:state:{%s} vote:voters:{%s} vote:pending:{%s}", id,
+                    id, id);
     }
     if (!redis_collect(&commit->redis, count, error))
         return false;
@@ -106,7 +108,8 @@ static bool settle_try(struct commit *commit, size_t from, size_t to, struct err
 {
     int queued = 0;
     if (!redis_connect(&commit->redis, error) ||
-        (!commit->settle_script.digest[0] && !redis_load(&commit->redis, &commit->settle_script, error)) ||
+        (!commit->settle_script.digest[0] &&
+         !redis_load(&commit->redis, &commit->settle_script, error)) ||
         (commit->stale_projects.size && !stale_drop(commit, error)))
         return false;
     for (size_t i = from; i < to; i++) {

@@ -12,10 +12,18 @@ static const struct {
     const char *name;
     enum member_kind kind;
 } status_members[] = {
-    {"request_id", MEMBER_TEXT},   {"state", MEMBER_TEXT},       {"project_id", MEMBER_TEXT},
-    {"vote_type", MEMBER_TEXT},    {"action", MEMBER_TEXT},      {"accepted_at", MEMBER_TEXT},
-    {"partition", MEMBER_NUMBER},  {"offset", MEMBER_NUMBER},    {"committed_at", MEMBER_TEXT},
-    {"version", MEMBER_NUMBER},    {"commit_latency_ms", MEMBER_NUMBER}, {"error", MEMBER_TEXT},
+    {"request_id", MEMBER_TEXT},
+    {"state", MEMBER_TEXT},
+    {"project_id", MEMBER_TEXT},
+    {"vote_type", MEMBER_TEXT},
+    {"action", MEMBER_TEXT},
+    {"accepted_at", MEMBER_TEXT},
+    {"partition", MEMBER_NUMBER},
+    {"offset", MEMBER_NUMBER},
+    {"committed_at", MEMBER_TEXT},
+    {"version", MEMBER_NUMBER},
+    {"commit_latency_ms", MEMBER_NUMBER},
+    {"error", MEMBER_TEXT},
 };
 enum { STATUS_MEMBERS = sizeof status_members / sizeof *status_members };
 
@@ -40,7 +48,8 @@ static void status_reply(struct http_request *request, const struct token *token
         }
     }
     buf_text(&body, "}}");
-    http_reply(request, 200, "application/json", "Cache-Control: no-store\r\n", body.data, body.size);
+    http_reply(request, 200, "application/json", "Cache-Control: no-store\r\n", body.data,
+               body.size);
     buf_free(&body);
 }
 
@@ -51,10 +60,11 @@ static bool status_from_redis(struct http_request *request, const struct token *
     const char *values[STATUS_MEMBERS + 1] = {0};
     struct error error;
     struct ingest_redis *redis = pool_take(&ingest->redis_pool);
-    redisReply *reply = redis_command(
-        &redis->client, &error,
-        "HMGET vote:request:%s user_id state project_id vote_type action accepted_at partition offset "
-        "committed_at version commit_latency_ms error", request->parameter);
+    redisReply *reply = redis_command(&redis->client, &error,
+                                      "HMGET vote:request:%s user_id state project_id vote_type "
+                                      "action accepted_at partition offset "
+                                      "committed_at version commit_latency_ms error",
+                                      request->parameter);
     pool_give(&ingest->redis_pool, redis);
     bool found = reply && reply->elements == STATUS_MEMBERS && reply->element[0]->str;
     if (found) {
@@ -124,9 +134,11 @@ static void project_reply(struct http_request *request, PGresult *rows)
     buf_text(&body, "{\"status\":\"success\",\"data\":{");
     buf_member_text(&body, "id", request->parameter);
     buf_member_text(&body, "project_id", request->parameter);
-    buf_format(&body, ",\"upvotes\":%s,\"downvotes\":%s,\"voteCount\":%s,\"community_score\":%s,"
-               "\"version\":%s}}", PQgetvalue(rows, 0, 0), PQgetvalue(rows, 0, 1),
-               PQgetvalue(rows, 0, 2), PQgetvalue(rows, 0, 3), PQgetvalue(rows, 0, 4));
+    buf_format(&body,
+               ",\"upvotes\":%s,\"downvotes\":%s,\"voteCount\":%s,\"community_score\":%s,"
+               "\"version\":%s}}",
+               PQgetvalue(rows, 0, 0), PQgetvalue(rows, 0, 1), PQgetvalue(rows, 0, 2),
+               PQgetvalue(rows, 0, 3), PQgetvalue(rows, 0, 4));
     http_reply(request, 200, "application/json", headers, body.data, body.size);
     buf_free(&body);
 }
@@ -144,8 +156,10 @@ void api_get_project(struct http_request *request)
         return;
     }
     struct pg *pg = pool_take(&ingest->pg_pool);
-    PGresult *rows = pg_query(pg, "select upvotes, downvotes, vote_count, community_score, version "
-                                  "from vote.projects where project_id = $1", 1, parameters, &error);
+    PGresult *rows = pg_query(pg,
+                              "select upvotes, downvotes, vote_count, community_score, version "
+                              "from vote.projects where project_id = $1",
+                              1, parameters, &error);
     pool_give(&ingest->pg_pool, pg);
     if (!rows)
         problem_unavailable(request, &error);

@@ -14,6 +14,7 @@ enum { TURN_US = 1000 * 1000 };
 static const char *const unknown_choices[] = {"reject", "create", NULL};
 
 #define AT(member) .offset = offsetof(struct ingest_config, member)
+/* clang-format off */
 const struct option ingest_options[] = {
     {.name = "listen", .type = OPTION_TEXT, AT(listen), .preset = "0.0.0.0:8080",
      .argument = "HOST:PORT", .summary = "where the API listens"},
@@ -35,6 +36,7 @@ const struct option ingest_options[] = {
     {.name = "drain-timeout", .type = OPTION_DURATION, AT(drain_timeout_us), .preset = "10s",
      .argument = "DURATION", .summary = "longest wait for requests in hand at the stop"},
 };
+/* clang-format on */
 const size_t ingest_option_count = sizeof ingest_options / sizeof *ingest_options;
 
 static const struct http_route ingest_routes[] = {
@@ -55,10 +57,10 @@ static void ingest_register_metrics(struct ingest *ingest)
         metrics, "vote_refused_total", "Calls answered with an error.", "class=\"client\"");
     ingest->metrics.refused_server = metrics_counter(
         metrics, "vote_refused_total", "Calls answered with an error.", "class=\"server\"");
-    ingest->metrics.latency_us = metrics_latency(
-        metrics, "vote_accept_duration_seconds", "From the request to the answer.", NULL);
-    ingest->metrics.kafka_us = metrics_latency(
-        metrics, "vote_kafka_ack_duration_seconds", "From the send to Kafka's acknowledgement.", NULL);
+    ingest->metrics.latency_us = metrics_latency(metrics, "vote_accept_duration_seconds",
+                                                 "From the request to the answer.", NULL);
+    ingest->metrics.kafka_us = metrics_latency(metrics, "vote_kafka_ack_duration_seconds",
+                                               "From the send to Kafka's acknowledgement.", NULL);
 }
 
 static void ingest_make_pools(struct ingest *ingest)
@@ -130,7 +132,8 @@ static bool ingest_serve(struct ingest *ingest, struct stop *stop, struct error 
     const struct http_settings settings = {.listen = config->listen,
                                            .threads = (int)config->threads,
                                            .routes = ingest_routes,
-                                           .route_count = sizeof ingest_routes / sizeof *ingest_routes,
+                                           .route_count =
+                                               sizeof ingest_routes / sizeof *ingest_routes,
                                            .context = ingest,
                                            .refuse = problem_refuse};
     if (!http_start(&ingest->http, &settings, error))
@@ -160,7 +163,8 @@ bool ingest_run(void *config, const struct options *options, struct log *log, st
     bool served = stop_open(&stop, error) && ingest_serve(ingest, &stop, error);
     LOG_EVENT(log, LOG_INFO, "stopping");
     atomic_store(&ingest->admin.draining, 1);
-    http_stop(ingest->http); /* requests in hand are answered: each waits for its own acknowledgement */
+    http_stop(
+        ingest->http); /* requests in hand are answered: each waits for its own acknowledgement */
     publish_close(ingest);
     admin_stop(&ingest->admin);
     ingest_free_pools(ingest);

@@ -57,8 +57,8 @@ struct ingest {
     struct admin_check *kafka_check, *redis_check;
     struct http_server *http;
     struct ingest_metrics metrics;
-    struct pool redis_pool; /* of struct ingest_redis */
-    struct pool pg_pool;    /* of struct pg */
+    struct pool redis_pool;                 /* of struct ingest_redis */
+    struct pool pg_pool;                    /* of struct pg */
     pthread_mutex_t load_locks[LOAD_LOCKS]; /* by project: one load at a time */
     rd_kafka_t *producer;
     struct kafka_health kafka_health;
@@ -109,7 +109,6 @@ void optimistic_undo(struct ingest *ingest, const struct request *request);
 bool publish_open(struct ingest *ingest, struct error *error) __attribute__((warn_unused_result));
 void publish_close(struct ingest *ingest);
 
-
 /* Sends the request's event and waits until all in-sync replicas have it. `between` runs while it
  * is on its way. */
 bool publish_request(struct ingest *ingest, const struct request *request, const char *traceparent,
@@ -120,7 +119,8 @@ bool publish_request(struct ingest *ingest, const struct request *request, const
 
 /* Reads the bearer token (RFC 6750 section 2.1). Without a good one it answers 401 and returns
  * false. */
-bool auth_check(struct http_request *request, struct token *token) __attribute__((warn_unused_result));
+bool auth_check(struct http_request *request, struct token *token)
+    __attribute__((warn_unused_result));
 
 /* problem.c */
 

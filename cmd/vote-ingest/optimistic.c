@@ -38,9 +38,13 @@ static bool optimistic_step(struct ingest_redis *redis, struct request *request,
 {
     struct project_keys keys;
     keys_make(&keys, request->project_id);
-    const char *arguments[] = {keys.state,       keys.voters, keys.pending,
-                               request->user_id, value_names[request->vote_type + 1],
-                               toggle ? "1" : "0", request->request_id};
+    const char *arguments[] = {keys.state,
+                               keys.voters,
+                               keys.pending,
+                               request->user_id,
+                               value_names[request->vote_type + 1],
+                               toggle ? "1" : "0",
+                               request->request_id};
     redisReply *reply = redis_run(&redis->client, &redis->vote, 3, 7, arguments, error);
     if (!reply)
         return false;
@@ -73,8 +77,13 @@ static bool load_into_redis(struct ingest_redis *redis, const char *project_id, 
     const char **arguments = malloc((8 + 2 * (size_t)PQntuples(rows)) * sizeof *arguments);
     if (!arguments)
         abort();
-    const char *head[] = {keys.state, keys.voters, keys.pending, keys.settled,
-                          PQgetvalue(rows, 0, 0), PQgetvalue(rows, 0, 1), PQgetvalue(rows, 0, 2),
+    const char *head[] = {keys.state,
+                          keys.voters,
+                          keys.pending,
+                          keys.settled,
+                          PQgetvalue(rows, 0, 0),
+                          PQgetvalue(rows, 0, 1),
+                          PQgetvalue(rows, 0, 2),
                           PQgetvalue(rows, 0, 5)};
     memcpy(arguments, head, sizeof head);
     for (int row = 0; row < PQntuples(rows); row++) {
@@ -180,14 +189,16 @@ void optimistic_record(struct ingest *ingest, const struct request *request)
     if (redis_connect(&redis->client, &error)) {
         /* HSETNX: the commit may have been faster and have written the final state. */
         redis_queue(&redis->client, "HSETNX vote:request:%s state pending", id);
-        redis_queue(&redis->client,
-                    "HSET vote:request:%s user_id %s project_id %s vote_type %s action %s accepted_at %s",
-                    id, request->user_id, request->project_id, type,
-                    vote_action_name(request->action), accepted_at);
+        redis_queue(
+            &redis->client,
+            "HSET vote:request:%s user_id %s project_id %s vote_type %s action %s accepted_at %s",
+            id, request->user_id, request->project_id, type, vote_action_name(request->action),
+            accepted_at);
         redis_queue(&redis->client, "EXPIRE vote:request:%s 86400", id);
         redis_queue(&redis->client,
                     "XADD vote:events MAXLEN ~ 10000 * request_id %s user_id %s project_id %s "
-                    "vote_type %s action %s", id, request->user_id, request->project_id, type,
+                    "vote_type %s action %s",
+                    id, request->user_id, request->project_id, type,
                     vote_action_name(request->action));
         redis_queue(&redis->client, "%s user:%s:upvotes %s",
                     request->vote_type == VOTE_UP ? "SADD" : "SREM", request->user_id,
@@ -204,8 +215,9 @@ void optimistic_undo(struct ingest *ingest, const struct request *request)
     struct project_keys keys;
     struct error error;
     keys_make(&keys, request->project_id);
-    const char *arguments[] = {keys.state,       keys.voters,        keys.pending,
-                               request->user_id, request->request_id, value_names[request->previous + 1]};
+    const char *arguments[] = {keys.state,          keys.voters,
+                               keys.pending,        request->user_id,
+                               request->request_id, value_names[request->previous + 1]};
     redisReply *reply = redis_run(&redis->client, &redis->undo, 3, 6, arguments, &error);
     if (!reply)
         log_error(ingest->log, LOG_WARN, "optimistic change not taken back", &error);

@@ -44,6 +44,7 @@ void problem_refuse(struct http_request *request, int status, const char *allow)
     if (status == 405)
         snprintf(headers, sizeof headers, "Allow: %s\r\n", allow);
     problem_reply(request, status, status == 405 ? "method-not-allowed" : "not-found",
-                  status == 405 ? "this resource does not take that method" : "there is no such resource",
+                  status == 405 ? "this resource does not take that method"
+                                : "there is no such resource",
                   NULL, headers);
 }

@@ -15,7 +15,8 @@ struct delivery {
     rd_kafka_resp_err_t code;
 };
 
-static void publish_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
+static void publish_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
+                                void *opaque)
 {
     (void)producer, (void)opaque;
     struct delivery *delivery = message->_private;
@@ -36,10 +37,23 @@ bool publish_open(struct ingest *ingest, struct error *error)
     char timeout_ms[24];
     const struct ingest_config *config = ingest->config;
     snprintf(timeout_ms, sizeof timeout_ms, "%lld", (long long)(config->kafka_timeout_us / 1000));
-    const char *pairs[] = {"client.id", "vote-ingest", "acks", "all", "enable.idempotence", "true",
-                           "partitioner", "murmur2_random", "linger.ms", "1",
-                           "message.timeout.ms", timeout_ms, "queue.buffering.max.messages", "20000",
-                           "socket.nagle.disable", "true", NULL};
+    const char *pairs[] = {"client.id",
+                           "vote-ingest",
+                           "acks",
+                           "all",
+                           "enable.idempotence",
+                           "true",
+                           "partitioner",
+                           "murmur2_random",
+                           "linger.ms",
+                           "1",
+                           "message.timeout.ms",
+                           timeout_ms,
+                           "queue.buffering.max.messages",
+                           "20000",
+                           "socket.nagle.disable",
+                           "true",
+                           NULL};
     rd_kafka_conf_t *conf = kafka_conf(&config->kafka, pairs, &ingest->kafka_health, error);
     if (!conf)
         return false;
@@ -93,6 +107,6 @@ bool publish_request(struct ingest *ingest, const struct request *request, const
     sem_destroy(&delivery.done);
     histogram_record(ingest->metrics.kafka_us, clock_mono_us() - start_us);
     atomic_store(&ingest->kafka_check->ready, delivery.code == 0);
-    return !delivery.code || error_set(error, ERROR_UNAVAILABLE, "kafka: %s",
-                                       rd_kafka_err2str(delivery.code));
+    return !delivery.code ||
+           error_set(error, ERROR_UNAVAILABLE, "kafka: %s", rd_kafka_err2str(delivery.code));
 }

@@ -12,16 +12,20 @@
 static const char *const format_choices[] = {"text", "json", NULL};
 
 #define AT(member) .offset = offsetof(struct load_config, member)
+/* clang-format off */
 const struct option load_options[] = {
-    {.name = "url", .type = OPTION_TEXT, AT(url), .preset = "http://127.0.0.1:8080", .argument = "URL",
+    {.name = "url", .type = OPTION_TEXT, AT(url), .preset = "http://127.0.0.1:8080",
+     .argument = "URL",
      .summary = "where vote-ingest listens"},
     {.name = "jwt-secret", .type = OPTION_TEXT, AT(jwt_secret),
      .flags = OPTION_SECRET | OPTION_REQUIRED, .summary = "what HS256 tokens are signed with"},
-    {.name = "file", .type = OPTION_TEXT, AT(file), .argument = "votes.csv", .flags = OPTION_FLAG_ONLY,
+    {.name = "file", .type = OPTION_TEXT, AT(file), .argument = "votes.csv",
+     .flags = OPTION_FLAG_ONLY,
      .summary = "send these votes, in order of time"},
     {.name = "users", .type = OPTION_INT, AT(users), .preset = "1000", .argument = "N", .min = 1,
      .max = 10000000, .flags = OPTION_FLAG_ONLY, .summary = "users of the synthetic mix"},
-    {.name = "projects", .type = OPTION_INT, AT(projects), .preset = "20", .argument = "N", .min = 1,
+    {.name = "projects", .type = OPTION_INT, AT(projects), .preset = "20", .argument = "N",
+     .min = 1,
      .max = 10000000, .flags = OPTION_FLAG_ONLY, .summary = "projects of the mix: p1, p2, ..."},
     {.name = "hot", .type = OPTION_TEXT, AT(hot_text), .preset = "0", .argument = "FRACTION",
      .flags = OPTION_FLAG_ONLY, .summary = "share of the mix that goes to p1"},
@@ -29,7 +33,8 @@ const struct option load_options[] = {
      .flags = OPTION_FLAG_ONLY, .summary = "repeats a mix"},
     {.name = "rate", .type = OPTION_RATE, AT(rate_per_s), .preset = "0", .argument = "N/s",
      .flags = OPTION_FLAG_ONLY, .summary = "votes started a second; 0: as fast as answered"},
-    {.name = "connections", .type = OPTION_INT, AT(connections), .preset = "64", .argument = "N", .min = 1,
+    {.name = "connections", .type = OPTION_INT, AT(connections), .preset = "64", .argument = "N",
+     .min = 1,
      .max = 4096, .flags = OPTION_FLAG_ONLY, .summary = "keep-alive connections"},
     {.name = "duration", .type = OPTION_DURATION, AT(duration_us), .argument = "DURATION",
      .flags = OPTION_FLAG_ONLY, .summary = "stop after this (30s for a mix)"},
@@ -42,6 +47,7 @@ const struct option load_options[] = {
     {.name = "format", .type = OPTION_CHOICE, AT(format), .preset = "text", .argument = "FORMAT",
      .choices = format_choices, .flags = OPTION_FLAG_ONLY, .summary = "text or json"},
 };
+/* clang-format on */
 const size_t load_option_count = sizeof load_options / sizeof *load_options;
 
 enum { MIX_DURATION_US = 30 * 1000 * 1000 };
@@ -82,8 +88,10 @@ void report_print(const struct load_config *config, const struct outcome *outcom
         double value;
         int digits;
     } figures[] = {
-        {"accepted", (double)outcome->accepted, 0}, {"refused", (double)outcome->refused, 0},
-        {"retries", (double)outcome->retries, 0}, {"seconds", outcome->seconds, 2},
+        {"accepted", (double)outcome->accepted, 0},
+        {"refused", (double)outcome->refused, 0},
+        {"retries", (double)outcome->retries, 0},
+        {"seconds", outcome->seconds, 2},
         {"votes_per_second", rate, 0},
         {"p50_ms", (double)histogram_quantile(latency, 0.50) / 1e3, 2},
         {"p95_ms", (double)histogram_quantile(latency, 0.95) / 1e3, 2},
@@ -116,7 +124,8 @@ static bool load_settle_config(struct load_config *config, struct error *error)
         return error_set(error, ERROR_USAGE, "--hot: \"%s\" is not a fraction from 0 to 1",
                          config->hot_text);
     if (config->verify && !config->file)
-        return error_set(error, ERROR_USAGE, "--verify needs --file: a mix is not the projects' only voter");
+        return error_set(error, ERROR_USAGE,
+                         "--verify needs --file: a mix is not the projects' only voter");
     if (!config->file && !config->duration_us)
         config->duration_us = MIX_DURATION_US;
     return true;
@@ -129,9 +138,11 @@ static bool load_execute(const struct load_config *config, struct plan *plan, st
     bool sent = sender_run(config, plan, &tokens, stop, outcome, error);
     if (sent)
         report_print(config, outcome);
-    bool fine = sent && (!config->verify || verify_run(config, plan, &tokens, outcome, stop, error));
+    bool fine =
+        sent && (!config->verify || verify_run(config, plan, &tokens, outcome, stop, error));
     if (fine && outcome->refused)
-        fine = error_set(error, ERROR_FOUND, "%llu votes were refused", (unsigned long long)outcome->refused);
+        fine = error_set(error, ERROR_FOUND, "%llu votes were refused",
+                         (unsigned long long)outcome->refused);
     tokens_free(&tokens);
     return fine;
 }
@@ -147,7 +158,8 @@ bool load_run(void *context, const struct options *options, struct log *log, str
         abort();
     curl_global_init(CURL_GLOBAL_DEFAULT);
     bool fine = load_settle_config(config, error) &&
-                (!config->file || plan_read_file(&plan, config->file, error)) && stop_open(&stop, error);
+                (!config->file || plan_read_file(&plan, config->file, error)) &&
+                stop_open(&stop, error);
     if (fine) {
         fine = load_execute(config, &plan, &stop, outcome, error);
         stop_close(&stop);

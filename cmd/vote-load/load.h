@@ -14,13 +14,13 @@
 
 struct load_config {
     const char *url;
-    char *url_kept; /* the same without a slash at its end */
+    char *url_kept;   /* the same without a slash at its end */
     const char *file; /* NULL: a synthetic mix */
     const char *jwt_secret;
     int64_t users, projects, seed, connections;
     const char *hot_text; /* fraction of synthetic votes on the first project */
     double hot;
-    double rate_per_s; /* 0: as fast as answered */
+    double rate_per_s;   /* 0: as fast as answered */
     int64_t duration_us; /* 0: until the plan ends */
     int64_t retry_for_us, verify_timeout_us;
     bool verify;
@@ -42,7 +42,8 @@ enum { NO_VOTE = UINT32_MAX };
 
 enum vote_state { PLANNED, BLOCKED, SENT, ACCEPTED, REFUSED };
 
-/* One vote to send. Votes of one user on one project form a chain: each waits for the one before. */
+/* One vote to send. Votes of one user on one project form a chain: each waits for the one before.
+ */
 struct planned_vote {
     int64_t timestamp_ms;
     uint32_t user, project;
@@ -74,7 +75,7 @@ enum { STATUS_MAX = 600, DETAIL_SIZE = 160 };
 struct outcome {
     struct histogram latency_us;
     uint64_t accepted, refused, retries;
-    uint64_t refused_by_status[STATUS_MAX]; /* 0: no answer */
+    uint64_t refused_by_status[STATUS_MAX];     /* 0: no answer */
     char first_detail[STATUS_MAX][DETAIL_SIZE]; /* the server's words at the first of each */
     double seconds;
     char (*last_request)[REQUEST_ID_SIZE]; /* of each project; empty when none was accepted */
@@ -87,8 +88,8 @@ struct tokens {
     size_t count;
 };
 
-const char *tokens_get(struct tokens *tokens, const struct load_config *config, const struct plan *plan,
-                       uint32_t user);
+const char *tokens_get(struct tokens *tokens, const struct load_config *config,
+                       const struct plan *plan, uint32_t user);
 void tokens_free(struct tokens *tokens);
 
 /* Sends the plan. Fails only when the server was never reached. */

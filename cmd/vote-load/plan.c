@@ -1,4 +1,5 @@
-/* plan.c - which votes are to be sent: a file's, or a synthetic mix. SPDX-License-Identifier: Apache-2.0 */
+/* plan.c - which votes are to be sent: a file's, or a synthetic mix. SPDX-License-Identifier:
+ * Apache-2.0 */
 #include "vote-load/load.h"
 
 #include "base/units.h"
@@ -11,7 +12,8 @@
 #include <string.h>
 
 enum { COLUMNS = 4 };
-static const char *const column_names[COLUMNS] = {"timestamp", "user_id", "project_id", "vote_type"};
+static const char *const column_names[COLUMNS] = {"timestamp", "user_id", "project_id",
+                                                  "vote_type"};
 
 /* Spreadsheets write it before the header. */
 #define UTF8_MARK "\xEF\xBB\xBF"
@@ -166,7 +168,8 @@ static bool line_read(struct plan *plan, char *line, const int positions[COLUMNS
         return error_set(error, ERROR_DATA, "line %ld: timestamp is not milliseconds", number);
     for (int c = 1; c <= 2; c++) {
         if (!id_is_valid(values[c], strlen(values[c])))
-            return error_set(error, ERROR_DATA, "line %ld: %s is not an id", number, column_names[c]);
+            return error_set(error, ERROR_DATA, "line %ld: %s is not an id", number,
+                             column_names[c]);
     }
     if (!vote_type_parse(values[3], &type))
         return error_set(error, ERROR_DATA, "line %ld: vote_type is not up, down or none", number);
@@ -175,7 +178,8 @@ static bool line_read(struct plan *plan, char *line, const int positions[COLUMNS
     vote->user = names_intern(&plan->users, values[1]);
     vote->project = names_intern(&plan->projects, values[2]);
     vote->value = (signed char)type;
-    vote->before = (uint32_t)number; /* keeps the file's order among equal timestamps until chained */
+    vote->before =
+        (uint32_t)number; /* keeps the file's order among equal timestamps until chained */
     return true;
 }
 
@@ -245,8 +249,7 @@ void plan_add_mix(struct plan *plan, const struct load_config *config, size_t co
         bool hot = (double)(plan_random(plan) >> 11) / 9007199254740992.0 < config->hot;
         uint64_t project = hot ? 1 : plan_random(plan) % (uint64_t)config->projects + 1;
         struct planned_vote *vote = plan_add(plan);
-        snprintf(id, sizeof id, "u%" PRIu64,
-                 plan_random(plan) % (uint64_t)config->users + 1);
+        snprintf(id, sizeof id, "u%" PRIu64, plan_random(plan) % (uint64_t)config->users + 1);
         vote->user = names_intern(&plan->users, id);
         snprintf(id, sizeof id, "p%" PRIu64, project);
         vote->project = names_intern(&plan->projects, id);

@@ -17,8 +17,16 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MIX_CHUNK = 10000, BACKOFF_MIN_US = 100000, BACKOFF_MAX_US = 2000000, PROGRESS_US = 5000000,
-       BAR_US = 200000, BAR_WIDTH = 30, RETRY_AFTER_MAX_S = 30, ANSWER_MAX_BYTES = 64 * 1024 };
+enum {
+    MIX_CHUNK = 10000,
+    BACKOFF_MIN_US = 100000,
+    BACKOFF_MAX_US = 2000000,
+    PROGRESS_US = 5000000,
+    BAR_US = 200000,
+    BAR_WIDTH = 30,
+    RETRY_AFTER_MAX_S = 30,
+    ANSWER_MAX_BYTES = 64 * 1024
+};
 
 /* One connection with the vote it carries. */
 struct slot {
@@ -48,8 +56,8 @@ struct sender {
     struct buf url;
 };
 
-const char *tokens_get(struct tokens *tokens, const struct load_config *config, const struct plan *plan,
-                       uint32_t user)
+const char *tokens_get(struct tokens *tokens, const struct load_config *config,
+                       const struct plan *plan, uint32_t user)
 {
     struct error error;
     if (user >= tokens->count) {
@@ -57,7 +65,8 @@ const char *tokens_get(struct tokens *tokens, const struct load_config *config, 
         tokens->by_user = realloc(tokens->by_user, count * sizeof *tokens->by_user);
         if (!tokens->by_user)
             abort();
-        memset(tokens->by_user + tokens->count, 0, (count - tokens->count) * sizeof *tokens->by_user);
+        memset(tokens->by_user + tokens->count, 0,
+               (count - tokens->count) * sizeof *tokens->by_user);
         tokens->count = count;
     }
     if (!tokens->by_user[user])
@@ -162,7 +171,8 @@ static void slot_accepted(struct sender *sender, struct slot *slot)
     struct outcome *outcome = sender->outcome;
     const struct planned_vote *vote = &sender->plan->votes[slot->vote];
     json_t *answer = json_loadb(slot->answer.data, slot->answer.size, 0, NULL);
-    const char *id = json_string_value(json_object_get(json_object_get(answer, "data"), "request_id"));
+    const char *id =
+        json_string_value(json_object_get(json_object_get(answer, "data"), "request_id"));
     if (sender->config->file && id && request_id_is_valid(id, strlen(id))) {
         snprintf(outcome->last_request[vote->project], REQUEST_ID_SIZE, "%s", id);
         outcome->last_user[vote->project] = vote->user;
@@ -176,11 +186,13 @@ static void slot_accepted(struct sender *sender, struct slot *slot)
 static void slot_refused(struct sender *sender, struct slot *slot, long status)
 {
     struct outcome *outcome = sender->outcome;
-    json_t *answer = json_loadb(slot->answer.data ? slot->answer.data : "", slot->answer.size, 0, NULL);
+    json_t *answer =
+        json_loadb(slot->answer.data ? slot->answer.data : "", slot->answer.size, 0, NULL);
     const char *detail = json_string_value(json_object_get(answer, "detail"));
     int slot_status = status > 0 && status < STATUS_MAX ? (int)status : 0;
     if (!outcome->first_detail[slot_status][0])
-        snprintf(outcome->first_detail[slot_status], DETAIL_SIZE, "%s", detail ? detail : "no answer");
+        snprintf(outcome->first_detail[slot_status], DETAIL_SIZE, "%s",
+                 detail ? detail : "no answer");
     json_decref(answer);
     outcome->refused++;
     outcome->refused_by_status[slot_status]++;
@@ -252,7 +264,8 @@ static void sender_show(struct sender *sender, bool last)
 static bool sender_may_start(const struct sender *sender)
 {
     double seconds = (double)(clock_mono_us() - sender->start_us) / 1e6;
-    return sender->config->rate_per_s <= 0 || (double)sender->started < seconds * sender->config->rate_per_s;
+    return sender->config->rate_per_s <= 0 ||
+           (double)sender->started < seconds * sender->config->rate_per_s;
 }
 
 static void sender_fill(struct sender *sender)

@@ -154,8 +154,8 @@ bool verify_run(const struct load_config *config, const struct plan *plan, struc
             continue;
         const char *token = tokens_get(tokens, config, plan, outcome->last_user[p]);
         checked++;
-        differing += !project_verify(&verify, plan->projects.text[p], token, outcome->last_request[p],
-                                     expected[p]);
+        differing += !project_verify(&verify, plan->projects.text[p], token,
+                                     outcome->last_request[p], expected[p]);
     }
     printf("verified %zu projects, %zu differ\n", checked, differing);
     free(expected);

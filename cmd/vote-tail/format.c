@@ -101,16 +101,20 @@ void format_text(const rd_kafka_message_t *message, struct buf *out)
 static bool id_check(const char *flag, const char *id, struct error *error)
 {
     return !id || id_is_valid(id, strlen(id)) ||
-           error_set(error, ERROR_USAGE, "--%s: \"%s\" is not 1 to 64 characters out of "
-                     "A-Z a-z 0-9 . _ : -", flag, id);
+           error_set(error, ERROR_USAGE,
+                     "--%s: \"%s\" is not 1 to 64 characters out of "
+                     "A-Z a-z 0-9 . _ : -",
+                     flag, id);
 }
 
 bool filter_check(const struct tail_config *config, struct error *error)
 {
     enum vote_action action;
     if (config->action && !vote_action_parse(config->action, &action))
-        return error_set(error, ERROR_USAGE, "--action: \"%s\" is not created, changed, removed or "
-                         "unchanged", config->action);
+        return error_set(error, ERROR_USAGE,
+                         "--action: \"%s\" is not created, changed, removed or "
+                         "unchanged",
+                         config->action);
     return id_check("user", config->user, error) && id_check("project", config->project, error) &&
            id_check("request", config->request, error);
 }
@@ -119,8 +123,10 @@ bool filter_match(const struct tail_config *config, const rd_kafka_message_t *me
 {
     const struct {
         const char *member, *wanted;
-    } filters[] = {{"user_id", config->user}, {"project_id", config->project},
-                   {"action", config->action}, {"request_id", config->request}};
+    } filters[] = {{"user_id", config->user},
+                   {"project_id", config->project},
+                   {"action", config->action},
+                   {"request_id", config->request}};
     json_t *value = NULL;
     bool matches = true;
     for (size_t i = 0; i < sizeof filters / sizeof *filters && matches; i++) {

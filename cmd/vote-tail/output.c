@@ -10,8 +10,7 @@ bool output_flush(struct output *output, struct error *error)
 {
     int failure = 0;
     for (size_t done = 0; done < output->buf.size && !output->gone && !failure;) {
-        ssize_t written =
-            write(STDOUT_FILENO, output->buf.data + done, output->buf.size - done);
+        ssize_t written = write(STDOUT_FILENO, output->buf.data + done, output->buf.size - done);
         if (written >= 0)
             done += (size_t)written;
         else if (errno == EAGAIN) /* somebody else's end of the terminal made it non-blocking */

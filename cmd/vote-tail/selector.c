@@ -12,8 +12,8 @@ static const int64_t milliseconds_from = 100000000000;
 
 static bool selector_refuse(const char *text, struct error *error)
 {
-    return error_set(error, ERROR_USAGE,
-                     "-o: \"%s\" is not start, end, +N, -N, A:B, @T or @T1:T2", text);
+    return error_set(error, ERROR_USAGE, "-o: \"%s\" is not start, end, +N, -N, A:B, @T or @T1:T2",
+                     text);
 }
 
 static bool time_parse(const char *text, int64_t now_ms, int64_t *ms)

@@ -18,6 +18,7 @@ enum { POLL_MS = 100, FLUSH_BYTES = 64 * 1024, SORTED_MAX = 10000 };
 static const char *const format_choices[] = {"text", "json", NULL};
 
 #define AT(member) .offset = offsetof(struct tail_config, member)
+/* clang-format off */
 const struct option tail_options[] = {
     {.name = "topic", .letter = 't', .type = OPTION_TEXT, AT(topic), .preset = "results",
      .argument = "TOPIC", .flags = OPTION_FLAG_ONLY,
@@ -39,6 +40,7 @@ const struct option tail_options[] = {
     {.name = "format", .type = OPTION_CHOICE, AT(format), .preset = "text", .argument = "FORMAT",
      .choices = format_choices, .flags = OPTION_FLAG_ONLY, .summary = "text or json"},
 };
+/* clang-format on */
 const size_t tail_option_count = sizeof tail_options / sizeof *tail_options;
 
 /* A record that waits to be sorted. */
@@ -236,9 +238,9 @@ bool tail_run(void *context, const struct options *options, struct log *log, str
         !selector_parse(&tail.selector, selector, clock_wall_ms(), error) ||
         !stop_open(&tail.stop, error))
         return false;
-    bool fine = reader_open(&tail.reader, &config->kafka, "vote-tail", topic_name(config->topic),
-                            error) &&
-                tail_choose(&tail, error) && tail_read(&tail, error);
+    bool fine =
+        reader_open(&tail.reader, &config->kafka, "vote-tail", topic_name(config->topic), error) &&
+        tail_choose(&tail, error) && tail_read(&tail, error);
     tail_show_kept(&tail);
     struct error write_error;
     if (!output_flush(&tail.output, &write_error) && fine) {

@@ -23,7 +23,8 @@ static void admin_get_healthz(struct http_request *request)
 {
     const struct admin *admin = request->context;
     bool turns = clock_mono_us() - atomic_load(&admin->beat_us) < BEAT_MAX_US;
-    const char *body = turns ? "{\"status\":\"ok\"}\n" : "{\"status\":\"the loop does not turn\"}\n";
+    const char *body =
+        turns ? "{\"status\":\"ok\"}\n" : "{\"status\":\"the loop does not turn\"}\n";
     http_reply(request, turns ? 200 : 503, json_type, NULL, body, strlen(body));
 }
 
@@ -39,7 +40,10 @@ static void admin_get_readyz(struct http_request *request)
         buf_member_text(&checks, admin->checks[i].name, up ? "ok" : "not ready");
     }
     buf_format(&out, "{\"status\":\"%s\",\"checks\":%s}}\n",
-               ready ? "ok" : draining ? "draining" : "not ready", checks.data);
+               ready      ? "ok"
+               : draining ? "draining"
+                          : "not ready",
+               checks.data);
     http_reply(request, ready ? 200 : 503, json_type, NULL, out.data, out.size);
     buf_free(&checks);
     buf_free(&out);
@@ -69,14 +73,15 @@ struct admin_check *admin_add_check(struct admin *admin, const char *name)
 bool admin_start(struct admin *admin, const char *listen, struct error *error)
 {
     admin_beat(admin);
-    return http_start(&admin->server,
-                      &(struct http_settings){.listen = listen,
-                                              .threads = ADMIN_THREADS,
-                                              .routes = admin_routes,
-                                              .route_count = sizeof admin_routes / sizeof *admin_routes,
-                                              .context = admin,
-                                              .refuse = admin_refuse},
-                      error);
+    return http_start(
+        &admin->server,
+        &(struct http_settings){.listen = listen,
+                                .threads = ADMIN_THREADS,
+                                .routes = admin_routes,
+                                .route_count = sizeof admin_routes / sizeof *admin_routes,
+                                .context = admin,
+                                .refuse = admin_refuse},
+        error);
 }
 
 void admin_stop(struct admin *admin)

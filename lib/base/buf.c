@@ -75,7 +75,8 @@ void buf_format(struct buf *buf, const char *format, ...)
     va_end(again);
 }
 
-/* Length of the well-formed UTF-8 sequence at `bytes` (RFC 3629 section 4), 0 when there is none. */
+/* Length of the well-formed UTF-8 sequence at `bytes` (RFC 3629 section 4), 0 when there is none.
+ */
 static size_t utf8_sequence(const unsigned char *bytes, size_t size)
 {
     static const struct {

@@ -14,8 +14,8 @@ struct buf {
     size_t capacity;
 };
 
-void buf_free(struct buf *buf);          /* releases the memory; the buffer is empty again */
-void buf_clear(struct buf *buf);         /* empties it, keeps the memory */
+void buf_free(struct buf *buf);                 /* releases the memory; the buffer is empty again */
+void buf_clear(struct buf *buf);                /* empties it, keeps the memory */
 void buf_reserve(struct buf *buf, size_t more); /* room for `more` bytes and a NUL */
 void buf_put(struct buf *buf, const void *bytes, size_t size);
 void buf_text(struct buf *buf, const char *text);
@@ -31,7 +31,8 @@ void buf_json(struct buf *buf, const char *text, size_t size);
 void buf_member(struct buf *buf, const char *name);
 void buf_member_text(struct buf *buf, const char *name, const char *value); /* NULL: null */
 void buf_member_int(struct buf *buf, const char *name, int64_t value);
-void buf_member_double(struct buf *buf, const char *name, double value); /* shortest that reads back */
+void buf_member_double(struct buf *buf, const char *name,
+                       double value); /* shortest that reads back */
 
 /* True when the bytes are well-formed UTF-8 (RFC 3629). */
 bool buf_is_utf8(const char *bytes, size_t size);

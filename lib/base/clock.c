@@ -97,7 +97,8 @@ bool clock_parse_ms(const char *text, int64_t *wall_ms)
 {
     struct tm tm = {0};
     int used = 0, milliseconds = 0, offset_s = 0;
-    if (sscanf(text, "%4d-%2d-%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &used) != 3 || used != 10)
+    if (sscanf(text, "%4d-%2d-%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &used) != 3 ||
+        used != 10)
         return false;
     if (tm.tm_year < 0 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1)
         return false;

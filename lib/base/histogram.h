@@ -24,7 +24,8 @@ struct histogram {
     _Atomic uint64_t max;
 };
 
-void histogram_record(struct histogram *histogram, int64_t value); /* a negative value counts as 0 */
+void histogram_record(struct histogram *histogram,
+                      int64_t value); /* a negative value counts as 0 */
 void histogram_add(struct histogram *into, const struct histogram *from);
 
 /* The value that `fraction` (0 to 1) of the records do not exceed, within the precision and never

@@ -22,11 +22,22 @@ const char *http_status_text(int status)
         int status;
         const char *text;
     } texts[] = {
-        {200, "OK"}, {202, "Accepted"}, {204, "No Content"}, {304, "Not Modified"},
-        {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
-        {405, "Method Not Allowed"}, {409, "Conflict"}, {413, "Content Too Large"},
-        {415, "Unsupported Media Type"}, {422, "Unprocessable Content"}, {429, "Too Many Requests"},
-        {500, "Internal Server Error"}, {503, "Service Unavailable"},
+        {200, "OK"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {304, "Not Modified"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {409, "Conflict"},
+        {413, "Content Too Large"},
+        {415, "Unsupported Media Type"},
+        {422, "Unprocessable Content"},
+        {429, "Too Many Requests"},
+        {500, "Internal Server Error"},
+        {503, "Service Unavailable"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         if (texts[i].status == status)
@@ -173,11 +184,25 @@ bool http_start(struct http_server **result, const struct http_settings *setting
         abort();
     server->settings = *settings;
     snprintf(threads, sizeof threads, "%d", settings->threads);
-    const char *options[] = {"listening_ports", settings->listen, "num_threads", threads,
-                             "enable_keep_alive", "yes", "keep_alive_timeout_ms", "30000",
-                             "request_timeout_ms", "10000", "tcp_nodelay", "1",
-                             "listen_backlog", "1024", "connection_queue", "1024",
-                             "decode_url", "yes", NULL};
+    const char *options[] = {"listening_ports",
+                             settings->listen,
+                             "num_threads",
+                             threads,
+                             "enable_keep_alive",
+                             "yes",
+                             "keep_alive_timeout_ms",
+                             "30000",
+                             "request_timeout_ms",
+                             "10000",
+                             "tcp_nodelay",
+                             "1",
+                             "listen_backlog",
+                             "1024",
+                             "connection_queue",
+                             "1024",
+                             "decode_url",
+                             "yes",
+                             NULL};
     struct mg_callbacks callbacks = {.log_message = http_on_message};
     mg_init_library(0);
     errno = 0;

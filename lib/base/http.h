@@ -18,10 +18,10 @@ enum { HTTP_PARAMETER_SIZE = 128 };
 struct http_request {
     struct mg_connection *connection;
     const char *method;
-    const char *path;  /* decoded, without the query */
-    const char *query; /* NULL when there is none */
+    const char *path;                    /* decoded, without the query */
+    const char *query;                   /* NULL when there is none */
     char parameter[HTTP_PARAMETER_SIZE]; /* what stood for {} in the route's path */
-    void *context;     /* the server's */
+    void *context;                       /* the server's */
     bool replied;
 };
 
@@ -47,7 +47,8 @@ struct http_settings {
 bool http_start(struct http_server **server, const struct http_settings *settings,
                 struct error *error) __attribute__((warn_unused_result));
 
-/* Stops taking connections, lets the requests in hand finish, and frees the server. NULL is fine. */
+/* Stops taking connections, lets the requests in hand finish, and frees the server. NULL is fine.
+ */
 void http_stop(struct http_server *server);
 
 /* A header's value by its name in any case, or NULL. */

@@ -22,8 +22,9 @@ struct metrics {
     size_t count;
 };
 
-static const int64_t latency_bounds_us[] = {500,    1000,   2500,   5000,    10000,   25000,  50000,
-                                            100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000};
+static const int64_t latency_bounds_us[] = {500,     1000,    2500,    5000,    10000,
+                                            25000,   50000,   100000,  250000,  500000,
+                                            1000000, 2500000, 5000000, 10000000};
 static const int64_t size_bounds[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
 
 struct metrics *metrics_new(void)
@@ -136,7 +137,8 @@ static void histogram_print(struct buf *out, const struct metric *metric)
     buf_free(&bound);
     double total = (double)histogram_count(metric->histogram);
     series_print(out, metric, "_bucket", "+Inf", total);
-    series_print(out, metric, "_sum", NULL, (double)histogram_sum(metric->histogram) * metric->scale);
+    series_print(out, metric, "_sum", NULL,
+                 (double)histogram_sum(metric->histogram) * metric->scale);
     series_print(out, metric, "_count", NULL, total);
 }
 

@@ -1,7 +1,7 @@
 /* metrics.h - counters, gauges and histograms, shown as Prometheus text (exposition format 0.0.4).
  *
- * Names follow the field's rules: base units (seconds, bytes), `_total` on counters. Never a user or
- * project id in a label. Updates are relaxed atomics; any thread may make them.
+ * Names follow the field's rules: base units (seconds, bytes), `_total` on counters. Never a user
+ * or project id in a label. Updates are relaxed atomics; any thread may make them.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef BASE_METRICS_H
 #define BASE_METRICS_H
@@ -26,7 +26,8 @@ void metrics_free(struct metrics *metrics);
 struct metric *metrics_counter(struct metrics *metrics, const char *name, const char *help,
                                const char *labels);
 
-/* A gauge whose shown value is its number times `scale` (1e-6 for microseconds shown as seconds). */
+/* A gauge whose shown value is its number times `scale` (1e-6 for microseconds shown as seconds).
+ */
 struct metric *metrics_gauge(struct metrics *metrics, const char *name, const char *help,
                              const char *labels, double scale);
 

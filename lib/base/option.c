@@ -48,7 +48,8 @@ static void value_append(struct option_value *value, const char *text, const cha
     value->text = joined.data;
 }
 
-static void options_collect(struct options *options, const struct option_set *sets, size_t set_count)
+static void options_collect(struct options *options, const struct option_set *sets,
+                            size_t set_count)
 {
     for (size_t s = 0; s < set_count; s++)
         options->value_count += sets[s].count;
@@ -145,7 +146,8 @@ static bool options_read_long(struct options *options, int argc, char **argv, in
     if (value->option->flags & OPTION_SECRET && !is_file)
         return error_set(error, ERROR_USAGE,
                          "--%s: a secret does not belong on a command line; use --%s-file or the "
-                         "environment", value->option->name, value->option->name);
+                         "environment",
+                         value->option->name, value->option->name);
     const char *text = flag[size] == '=' ? flag + size + 1 : NULL;
     if (!text && value->option->type == OPTION_SWITCH && !is_file)
         text = "true";
@@ -254,7 +256,8 @@ static bool value_convert_number(struct option_value *value, struct error *error
 
 static bool value_convert_switch(struct option_value *value, struct error *error)
 {
-    static const char *const yes[] = {"true", "1", "yes", "on"}, *const no[] = {"false", "0", "no", "off"};
+    static const char *const yes[] = {"true", "1", "yes", "on"}, *const no[] = {"false", "0", "no",
+                                                                                "off"};
     for (size_t i = 0; i < 4; i++) {
         bool on = !strcmp(value->text, yes[i]);
         if (on || !strcmp(value->text, no[i])) {

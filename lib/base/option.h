@@ -38,14 +38,14 @@ struct option_pairs {
 };
 
 struct option {
-    const char *name;     /* without dashes */
-    char letter;          /* short form, or 0 */
+    const char *name; /* without dashes */
+    char letter;      /* short form, or 0 */
     enum option_type type;
-    size_t offset;        /* of the member in the set's target */
-    const char *preset;   /* as a user would write it, or NULL */
-    const char *argument; /* its placeholder in --help: HOST:PORT */
-    const char *summary;  /* one phrase */
-    int64_t min, max;     /* in base units; both 0: any value that is not negative */
+    size_t offset;              /* of the member in the set's target */
+    const char *preset;         /* as a user would write it, or NULL */
+    const char *argument;       /* its placeholder in --help: HOST:PORT */
+    const char *summary;        /* one phrase */
+    int64_t min, max;           /* in base units; both 0: any value that is not negative */
     const char *const *choices; /* NULL-terminated */
     unsigned flags;
 };
@@ -90,7 +90,8 @@ enum { OPTION_NAME_SIZE = 64 };
 /* "kafka-brokers" -> "VOTE_KAFKA_BROKERS" */
 void option_environment_name(const struct option *option, char name[OPTION_NAME_SIZE]);
 
-/* The option lists of --help and of the man page (roff), and `name=value` lines with their origin. */
+/* The option lists of --help and of the man page (roff), and `name=value` lines with their origin.
+ */
 void options_print_help(const struct option_set *sets, size_t set_count, struct buf *out);
 void options_print_man(const struct option_set *sets, size_t set_count, struct buf *out);
 void options_print_config(const struct options *options, struct buf *out);

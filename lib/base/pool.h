@@ -18,7 +18,8 @@ struct pool {
 void pool_init(struct pool *pool);
 void pool_destroy(struct pool *pool);
 
-/* Puts a thing in, or back; at most POOL_MAX. The last one back is the next one lent: it is warm. */
+/* Puts a thing in, or back; at most POOL_MAX. The last one back is the next one lent: it is warm.
+ */
 void pool_give(struct pool *pool, void *thing);
 
 /* Takes one out, waiting for one to come back. */

@@ -15,6 +15,7 @@ enum { SETS_MAX = 12 };
 static const char *const level_choices[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_choices[] = {"logfmt", "json", NULL};
 
+/* clang-format off */
 static const struct option log_options[] = {
     {.name = "log-level", .type = OPTION_CHOICE, .offset = offsetof(struct log, level),
      .preset = "info", .argument = "LEVEL", .choices = level_choices,
@@ -23,6 +24,7 @@ static const struct option log_options[] = {
      .preset = "logfmt", .argument = "FORMAT", .choices = format_choices,
      .summary = "logfmt or json"},
 };
+/* clang-format on */
 
 static void tool_print_help(const struct tool *tool, const struct option_set *sets, size_t count,
                             struct buf *out)
@@ -86,8 +88,8 @@ int tool_run(const struct tool *tool, int argc, char **argv)
     if (tool->set_count >= SETS_MAX)
         abort();
     memcpy(sets, tool->sets, tool->set_count * sizeof *sets);
-    sets[tool->set_count] = (struct option_set){
-        "Log", log_options, sizeof log_options / sizeof *log_options, &log};
+    sets[tool->set_count] =
+        (struct option_set){"Log", log_options, sizeof log_options / sizeof *log_options, &log};
     for (int i = 0; i < argc; i++) {
         if (i > 0 && tool_answer(tool, sets, tool->set_count + 1, argv[i]))
             return 0;

@@ -9,9 +9,9 @@
 #include "base/option.h"
 
 struct tool {
-    const char *name;    /* vote-tail */
-    const char *purpose; /* one sentence for --help */
-    const char *usage;   /* what follows the name: "[-t TOPIC] [-f]" */
+    const char *name;              /* vote-tail */
+    const char *purpose;           /* one sentence for --help */
+    const char *usage;             /* what follows the name: "[-t TOPIC] [-f]" */
     const struct option_set *sets; /* the tool's own options; log options are added */
     size_t set_count;
     size_t argument_max; /* words that are not flags */

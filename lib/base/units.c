@@ -127,6 +127,7 @@ void units_format_duration_us(int64_t us, char text[UNITS_TEXT_SIZE])
 
 void units_format_size_bytes(int64_t bytes, char text[UNITS_TEXT_SIZE])
 {
-    static const struct unit binary[] = {{"GiB", 1073741824}, {"MiB", 1048576}, {"KiB", 1024}, {"B", 1}};
+    static const struct unit binary[] = {
+        {"GiB", 1073741824}, {"MiB", 1048576}, {"KiB", 1024}, {"B", 1}};
     quantity_format(binary, bytes, text);
 }

@@ -1,4 +1,5 @@
-/* units.h - quantities as people write them: 250ms, 16KiB, 500/s. SPDX-License-Identifier: Apache-2.0 */
+/* units.h - quantities as people write them: 250ms, 16KiB, 500/s. SPDX-License-Identifier:
+ * Apache-2.0 */
 #ifndef BASE_UNITS_H
 #define BASE_UNITS_H
 

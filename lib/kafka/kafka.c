@@ -8,13 +8,16 @@
 #include <string.h>
 #include <sys/random.h>
 
+/* clang-format off */
 const struct option kafka_options[] = {
     {.name = "kafka-brokers", .type = OPTION_TEXT, .offset = offsetof(struct kafka_config, brokers),
-     .preset = "127.0.0.1:19092", .argument = "HOST:PORT,...", .summary = "Kafka bootstrap servers"},
+     .preset = "127.0.0.1:19092", .argument = "HOST:PORT,...",
+     .summary = "Kafka bootstrap servers"},
     {.name = "kafka-property", .letter = 'X', .type = OPTION_PAIRS,
      .offset = offsetof(struct kafka_config, properties), .argument = "KEY=VALUE",
      .summary = "passed through to librdkafka; repeatable"},
 };
+/* clang-format on */
 
 static void kafka_on_error(rd_kafka_t *client, int code, const char *reason, void *opaque)
 {
@@ -28,7 +31,8 @@ static void kafka_on_error(rd_kafka_t *client, int code, const char *reason, voi
 }
 
 /* librdkafka would write to stderr in a form of its own; its errors reach us by other ways. */
-static void kafka_on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
+static void kafka_on_log(const rd_kafka_t *client, int level, const char *facility,
+                         const char *text)
 {
     (void)client, (void)level, (void)facility, (void)text;
 }
@@ -135,9 +139,9 @@ static void hex_random(char *text, size_t size)
 void traceparent_continue(const char *incoming, char traceparent[TRACEPARENT_SIZE])
 {
     memcpy(traceparent, "00-", 3);
-    bool known = incoming && strlen(incoming) == TRACEPARENT_SIZE - 1 && !strncmp(incoming, "00-", 3) &&
-                 hex_is_lower(incoming + 3, 32) && incoming[35] == '-' &&
-                 hex_is_lower(incoming + 36, 16) && incoming[52] == '-';
+    bool known = incoming && strlen(incoming) == TRACEPARENT_SIZE - 1 &&
+                 !strncmp(incoming, "00-", 3) && hex_is_lower(incoming + 3, 32) &&
+                 incoming[35] == '-' && hex_is_lower(incoming + 36, 16) && incoming[52] == '-';
     if (known)
         memcpy(traceparent + 3, incoming + 3, 32);
     else
@@ -154,7 +158,8 @@ void kafka_traceparent(const rd_kafka_message_t *message, char traceparent[TRACE
     size_t size = 0;
     char incoming[TRACEPARENT_SIZE] = "";
     if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
-        rd_kafka_header_get_last(headers, "traceparent", &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+        rd_kafka_header_get_last(headers, "traceparent", &value, &size) ==
+            RD_KAFKA_RESP_ERR_NO_ERROR &&
         size == TRACEPARENT_SIZE - 1)
         memcpy(incoming, value, size);
     traceparent_continue(incoming, traceparent);

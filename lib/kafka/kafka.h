@@ -1,5 +1,5 @@
-/* kafka.h - a thin manner around librdkafka: its settings, its reports, a producer that keeps what it
- * is given until all in-sync replicas have it. SPDX-License-Identifier: Apache-2.0 */
+/* kafka.h - a thin manner around librdkafka: its settings, its reports, a producer that keeps what
+ * it is given until all in-sync replicas have it. SPDX-License-Identifier: Apache-2.0 */
 #ifndef KAFKA_KAFKA_H
 #define KAFKA_KAFKA_H
 
@@ -20,9 +20,9 @@ enum { KAFKA_OPTION_COUNT = 2 };
 
 /* What the client's own threads report: whether the cluster can be reached. Zero is "not yet". */
 struct kafka_health {
-    _Atomic int down;          /* all brokers are */
-    char text[200];            /* the last report; racy by design, for people */
-    void *owner;               /* whoever owns the client, for its callbacks; may be NULL */
+    _Atomic int down; /* all brokers are */
+    char text[200];   /* the last report; racy by design, for people */
+    void *owner;      /* whoever owns the client, for its callbacks; may be NULL */
 };
 
 /* Makes settings: `pairs` (key, value, ..., NULL), then the user's properties. The caller hands the
@@ -51,8 +51,8 @@ rd_kafka_headers_t *kafka_event_headers(const char *type, const char *source, co
 /* Copies the record's traceparent, or makes a new one when it has none that is well formed. */
 void kafka_traceparent(const rd_kafka_message_t *message, char traceparent[TRACEPARENT_SIZE]);
 
-/* Takes over an incoming traceparent's trace id with a new parent id; NULL or malformed: a new trace
- * (W3C Trace Context section 3.2). */
+/* Takes over an incoming traceparent's trace id with a new parent id; NULL or malformed: a new
+ * trace (W3C Trace Context section 3.2). */
 void traceparent_continue(const char *incoming, char traceparent[TRACEPARENT_SIZE]);
 
 #endif

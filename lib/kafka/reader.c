@@ -17,9 +17,19 @@ bool reader_open(struct reader *reader, const struct kafka_config *config, const
 {
     /* librdkafka wants a group's name to assign by hand; it is never joined. An offset that
      * retention removed while we read must not make it jump to the end in silence. */
-    const char *pairs[] = {"client.id", name, "group.id", name, "enable.auto.commit", "false",
-                           "enable.partition.eof", "true", "auto.offset.reset", "earliest",
-                           "fetch.wait.max.ms", "100", NULL};
+    const char *pairs[] = {"client.id",
+                           name,
+                           "group.id",
+                           name,
+                           "enable.auto.commit",
+                           "false",
+                           "enable.partition.eof",
+                           "true",
+                           "auto.offset.reset",
+                           "earliest",
+                           "fetch.wait.max.ms",
+                           "100",
+                           NULL};
     *reader = (struct reader){.topic = topic};
     rd_kafka_conf_t *conf = kafka_conf(config, pairs, &reader->health, error);
     if (!conf)
@@ -87,8 +97,7 @@ void reader_add(struct reader *reader, int32_t partition, int64_t from, int64_t 
 {
     if (to >= 0 && from >= to)
         return;
-    reader->ranges =
-        reallocarray(reader->ranges, reader->range_count + 1, sizeof *reader->ranges);
+    reader->ranges = reallocarray(reader->ranges, reader->range_count + 1, sizeof *reader->ranges);
     if (!reader->ranges)
         abort();
     reader->ranges[reader->range_count++] =

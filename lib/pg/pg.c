@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+/* clang-format off */
 const struct option pg_options[] = {
     {.name = "database-url", .type = OPTION_TEXT, .offset = offsetof(struct pg_config, url),
      .preset = "postgresql://votepipe@127.0.0.1:15432/votepipe", .argument = "URL",
      .flags = OPTION_URL, .summary = "Postgres, as libpq reads it"},
 };
+/* clang-format on */
 
 /* libpq's messages end with a newline and may have several lines: the first says it. */
 static bool pg_fail(struct error *error, const char *what, const char *message)
@@ -22,7 +24,8 @@ bool pg_connect(struct pg *pg, struct error *error)
     if (pg->connection && PQstatus(pg->connection) == CONNECTION_OK)
         return true;
     pg_close(pg);
-    const char *keywords[] = {"dbname", "application_name", "connect_timeout", "client_encoding", NULL};
+    const char *keywords[] = {"dbname", "application_name", "connect_timeout", "client_encoding",
+                              NULL};
     const char *values[] = {pg->url, pg->name, "5", "UTF8", NULL};
     pg->connection = PQconnectdbParams(keywords, values, 1);
     if (PQstatus(pg->connection) == CONNECTION_OK)
@@ -44,8 +47,9 @@ PGresult *pg_query(struct pg *pg, const char *sql, int count, const char *const 
 {
     if (!pg_connect(pg, error))
         return NULL;
-    PGresult *result = count ? PQexecParams(pg->connection, sql, count, NULL, parameters, NULL, NULL, 0)
-                             : PQexec(pg->connection, sql);
+    PGresult *result =
+        count ? PQexecParams(pg->connection, sql, count, NULL, parameters, NULL, NULL, 0)
+              : PQexec(pg->connection, sql);
     ExecStatusType status = PQresultStatus(result);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_COPY_IN)
         return result;

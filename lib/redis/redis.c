@@ -9,6 +9,7 @@
 
 enum { RETRY_US = 100 * 1000, DEFAULT_PORT = 6379 };
 
+/* clang-format off */
 const struct option redis_options[] = {
     {.name = "redis-url", .type = OPTION_TEXT, .offset = offsetof(struct redis_config, url),
      .preset = "redis://127.0.0.1:16379", .argument = "URL", .flags = OPTION_URL,
@@ -17,6 +18,7 @@ const struct option redis_options[] = {
      .offset = offsetof(struct redis_config, timeout_us), .preset = "50ms", .argument = "DURATION",
      .min = 1000, .max = 60000000, .summary = "longest wait for Redis"},
 };
+/* clang-format on */
 
 struct redis_address {
     char host[256];
@@ -65,7 +67,8 @@ static bool redis_lost(struct redis *redis, struct error *error)
     return false;
 }
 
-static bool redis_greet(struct redis *redis, const struct redis_address *address, struct error *error)
+static bool redis_greet(struct redis *redis, const struct redis_address *address,
+                        struct error *error)
 {
     redisReply *reply = NULL;
     if (address->password[0]) {
@@ -171,8 +174,8 @@ static void script_append(struct redis *redis, const struct redis_script *script
     free(words);
 }
 
-static redisReply *script_call(struct redis *redis, const struct redis_script *script, int key_count,
-                               int count, const char **arguments)
+static redisReply *script_call(struct redis *redis, const struct redis_script *script,
+                               int key_count, int count, const char **arguments)
 {
     void *reply = NULL;
     script_append(redis, script, key_count, count, arguments);
@@ -194,8 +197,8 @@ redisReply *redis_run(struct redis *redis, struct redis_script *script, int key_
     return redis_check(redis, reply, error);
 }
 
-void redis_queue_run(struct redis *redis, const struct redis_script *script, int key_count, int count,
-                     const char **arguments)
+void redis_queue_run(struct redis *redis, const struct redis_script *script, int key_count,
+                     int count, const char **arguments)
 {
     if (redis->context)
         script_append(redis, script, key_count, count, arguments);

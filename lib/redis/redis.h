@@ -32,8 +32,8 @@ struct redis_script {
     char digest[41]; /* empty until it is first loaded on this connection's server */
 };
 
-/* True when connected, connecting first where needed. After a failure the next attempt waits 100 ms,
- * so that a Redis that is away costs a request nothing. */
+/* True when connected, connecting first where needed. After a failure the next attempt waits 100
+ * ms, so that a Redis that is away costs a request nothing. */
 bool redis_connect(struct redis *redis, struct error *error) __attribute__((warn_unused_result));
 void redis_close(struct redis *redis);
 
@@ -48,15 +48,16 @@ bool redis_answers(struct redis *redis, struct error *error) __attribute__((warn
 /* Runs a script with `keys` first and then the other arguments; loads it when the server does not
  * know it (a restart forgets scripts). Same returns as redis_command. */
 redisReply *redis_run(struct redis *redis, struct redis_script *script, int key_count, int count,
-                      const char **arguments, struct error *error) __attribute__((warn_unused_result));
+                      const char **arguments, struct error *error)
+    __attribute__((warn_unused_result));
 
 /* Makes the server know a script; nothing may be queued at the time. */
 bool redis_load(struct redis *redis, struct redis_script *script, struct error *error)
     __attribute__((warn_unused_result));
 
 /* Queues a script that redis_load has loaded. */
-void redis_queue_run(struct redis *redis, const struct redis_script *script, int key_count, int count,
-                     const char **arguments);
+void redis_queue_run(struct redis *redis, const struct redis_script *script, int key_count,
+                     int count, const char **arguments);
 
 /* Queues a command on a living connection; redis_collect sends all and drops their `count` replies.
  * It fails when the connection is lost or a reply is an error. */

@@ -194,7 +194,8 @@ static bool request_decode_rest(struct request *request, const json_t *object, s
     if (!json_is_integer(seq) || json_integer_value(seq) <= 0)
         return error_set(error, ERROR_DATA, "seq is not a positive whole number");
     request->seq = json_integer_value(seq);
-    if (variant && (!json_is_string(variant) || json_string_length(variant) >= sizeof request->variant))
+    if (variant &&
+        (!json_is_string(variant) || json_string_length(variant) >= sizeof request->variant))
         return error_set(error, ERROR_DATA, "variant is no text of at most 32 characters");
     if (variant)
         memcpy(request->variant, json_string_value(variant), json_string_length(variant) + 1);
@@ -209,7 +210,8 @@ bool request_decode(struct request *request, const void *json, size_t size, stru
         return error_set(error, ERROR_DATA, "nested deeper than %d levels", DEPTH_MAX);
     json_t *object = json_loadb(json ? json : "", size, JSON_REJECT_DUPLICATES, &problem);
     if (!object)
-        return error_set(error, ERROR_DATA, "not JSON: line %d column %d", problem.line, problem.column);
+        return error_set(error, ERROR_DATA, "not JSON: line %d column %d", problem.line,
+                         problem.column);
     bool decoded = json_is_object(object) || error_set(error, ERROR_DATA, "not a JSON object");
     decoded = decoded && request_decode_ids(request, object, error) &&
               request_decode_vote(request, object, error) &&

@@ -26,9 +26,11 @@ enum vote_outcome { OUTCOME_COMMITTED, OUTCOME_RECONCILED, OUTCOME_SUPERSEDED, O
 const char *vote_type_name(enum vote_type type); /* "up", "down", "none" */
 bool vote_type_parse(const char *name, enum vote_type *type) __attribute__((warn_unused_result));
 const char *vote_action_name(enum vote_action action);
-bool vote_action_parse(const char *name, enum vote_action *action) __attribute__((warn_unused_result));
+bool vote_action_parse(const char *name, enum vote_action *action)
+    __attribute__((warn_unused_result));
 const char *vote_outcome_name(enum vote_outcome outcome); /* as the ledger has it: "committed" */
-bool vote_outcome_parse(const char *name, enum vote_outcome *outcome) __attribute__((warn_unused_result));
+bool vote_outcome_parse(const char *name, enum vote_outcome *outcome)
+    __attribute__((warn_unused_result));
 
 /* What a step from one vote to another is called. */
 enum vote_action vote_action_between(enum vote_type previous, enum vote_type now);

@@ -1,4 +1,5 @@
-/* scripts.h - the Lua scripts of lib/vote/lua, embedded by the build. SPDX-License-Identifier: Apache-2.0 */
+/* scripts.h - the Lua scripts of lib/vote/lua, embedded by the build. SPDX-License-Identifier:
+ * Apache-2.0 */
 #ifndef VOTE_SCRIPTS_H
 #define VOTE_SCRIPTS_H
 

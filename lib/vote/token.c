@@ -16,7 +16,8 @@ static bool token_fill(jwt_t *jwt, const char *secret, const char *user_id, cons
                        int64_t ttl_s)
 {
     int64_t now_s = clock_wall_ms() / 1000;
-    return jwt_set_alg(jwt, JWT_ALG_HS256, (const unsigned char *)secret, (int)strlen(secret)) == 0 &&
+    return jwt_set_alg(jwt, JWT_ALG_HS256, (const unsigned char *)secret, (int)strlen(secret)) ==
+               0 &&
            jwt_add_grant(jwt, "sub", user_id) == 0 &&
            (!scope || jwt_add_grant(jwt, "scope", scope) == 0) &&
            jwt_add_grant_int(jwt, "iat", now_s) == 0 &&

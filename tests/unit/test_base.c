@@ -32,8 +32,14 @@ static void an_offset_is_taken_into_account(void **state)
 static void what_is_no_time_is_refused(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "2026", "2026-02-30", "2026-11-23T", "2026-11-23T25:00:00Z",
-                                        "2026-11-23T10:00:00", "2026-11-23T10:00:00.Z", "2026-11-23 x"};
+    static const char *const texts[] = {"",
+                                        "2026",
+                                        "2026-02-30",
+                                        "2026-11-23T",
+                                        "2026-11-23T25:00:00Z",
+                                        "2026-11-23T10:00:00",
+                                        "2026-11-23T10:00:00.Z",
+                                        "2026-11-23 x"};
     int64_t ms;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         assert_false(clock_parse_ms(texts[i], &ms));
@@ -45,7 +51,9 @@ static void json_text_is_escaped_and_always_utf8(void **state)
     struct buf out = {0};
     static const char text[] = "a\"\\\n\x01\xff\xc3\xa9\xed\xa0\x80";
     buf_json(&out, text, sizeof text - 1);
-    assert_string_equal(out.data, "\"a\\\"\\\\\\n\\u0001\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+    assert_string_equal(
+        out.data,
+        "\"a\\\"\\\\\\n\\u0001\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
     buf_free(&out);
 }
 
@@ -57,7 +65,8 @@ static void a_quantile_is_within_its_precision(void **state)
         histogram_record(histogram, value);
     static const double fractions[] = {0.01, 0.5, 0.95, 0.99, 1};
     for (size_t i = 0; i < sizeof fractions / sizeof *fractions; i++) {
-        double exact = fractions[i] * 100000, got = (double)histogram_quantile(histogram, fractions[i]);
+        double exact = fractions[i] * 100000,
+               got = (double)histogram_quantile(histogram, fractions[i]);
         assert_true(got >= exact * 0.999 && got <= exact * 1.016);
     }
     assert_int_equal(histogram_max(histogram), 100000);
@@ -155,13 +164,17 @@ static void a_changed_token_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_time_reads_back_as_it_was), cmocka_unit_test(an_offset_is_taken_into_account),
-        cmocka_unit_test(what_is_no_time_is_refused), cmocka_unit_test(json_text_is_escaped_and_always_utf8),
-        cmocka_unit_test(a_quantile_is_within_its_precision), cmocka_unit_test(an_empty_histogram_says_zero),
+        cmocka_unit_test(a_time_reads_back_as_it_was),
+        cmocka_unit_test(an_offset_is_taken_into_account),
+        cmocka_unit_test(what_is_no_time_is_refused),
+        cmocka_unit_test(json_text_is_escaped_and_always_utf8),
+        cmocka_unit_test(a_quantile_is_within_its_precision),
+        cmocka_unit_test(an_empty_histogram_says_zero),
         cmocka_unit_test(values_beyond_the_range_count_at_its_ends),
         cmocka_unit_test(an_id_is_1_to_64_of_its_characters),
         cmocka_unit_test(request_ids_are_uuids_in_order_of_time),
-        cmocka_unit_test(a_token_reads_back_as_it_was), cmocka_unit_test(an_expired_token_is_refused),
+        cmocka_unit_test(a_token_reads_back_as_it_was),
+        cmocka_unit_test(an_expired_token_is_refused),
         cmocka_unit_test(a_changed_token_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

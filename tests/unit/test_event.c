@@ -4,9 +4,15 @@
 #include "vote/event.h"
 
 static const struct request sample = {
-    .request_id = "0193a000-0000-7000-8000-000000000001", .user_id = "u1", .project_id = "p1",
-    .vote_type = VOTE_UP, .previous = VOTE_DOWN, .action = ACTION_CHANGED, .seq = 1795457019594001,
-    .accepted_at_ms = 1795457019594, .variant = "bl\"ue",
+    .request_id = "0193a000-0000-7000-8000-000000000001",
+    .user_id = "u1",
+    .project_id = "p1",
+    .vote_type = VOTE_UP,
+    .previous = VOTE_DOWN,
+    .action = ACTION_CHANGED,
+    .seq = 1795457019594001,
+    .accepted_at_ms = 1795457019594,
+    .variant = "bl\"ue",
 };
 
 static void a_request_reads_back_as_it_was(void **state)
@@ -20,7 +26,8 @@ static void a_request_reads_back_as_it_was(void **state)
     assert_string_equal(read.request_id, sample.request_id);
     assert_string_equal(read.variant, sample.variant);
     assert_true(read.seq == sample.seq && read.accepted_at_ms == sample.accepted_at_ms);
-    assert_true(read.vote_type == VOTE_UP && read.previous == VOTE_DOWN && read.action == ACTION_CHANGED);
+    assert_true(read.vote_type == VOTE_UP && read.previous == VOTE_DOWN &&
+                read.action == ACTION_CHANGED);
     buf_free(&json);
 }
 
@@ -91,8 +98,10 @@ static void a_step_has_its_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_request_reads_back_as_it_was), cmocka_unit_test(a_bad_member_is_named),
-        cmocka_unit_test(what_is_no_object_is_refused), cmocka_unit_test(the_event_type_says_what_happened),
+        cmocka_unit_test(a_request_reads_back_as_it_was),
+        cmocka_unit_test(a_bad_member_is_named),
+        cmocka_unit_test(what_is_no_object_is_refused),
+        cmocka_unit_test(the_event_type_says_what_happened),
         cmocka_unit_test(a_step_has_its_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,14 +11,17 @@ struct sample {
 };
 
 #define AT(member) .offset = offsetof(struct sample, member)
+/* clang-format off */
 static const struct option sample_options[] = {
     {.name = "text", .letter = 't', .type = OPTION_TEXT, AT(text), .preset = "preset"},
     {.name = "secret", .type = OPTION_TEXT, AT(secret), .flags = OPTION_SECRET},
-    {.name = "wait", .type = OPTION_DURATION, AT(wait_us), .preset = "50ms", .min = 1000, .max = 1000000},
+    {.name = "wait", .type = OPTION_DURATION, AT(wait_us), .preset = "50ms", .min = 1000,
+     .max = 1000000},
     {.name = "count", .type = OPTION_INT, AT(count), .preset = "3", .min = 1, .max = 9},
     {.name = "follow", .letter = 'f', .type = OPTION_SWITCH, AT(follow)},
     {.name = "pair", .letter = 'X', .type = OPTION_PAIRS, AT(pairs)},
 };
+/* clang-format on */
 
 static bool parse(struct sample *sample, struct options *options, struct error *error, char **argv)
 {
@@ -53,15 +56,20 @@ static void a_flag_wins_over_the_environment_and_that_over_the_preset(void **sta
 static void a_wrong_command_line_is_a_usage_error_that_names_it(void **state)
 {
     (void)state;
-    static char *const wrong[][3] = {{"--nope", NULL, "--nope"}, {"--wait", "5", "--wait"},
-                                     {"--wait", "2s", "out of range: 1ms to 1s"}, {"--count", "x", "--count"},
-                                     {"--text", NULL, "--text"}, {"-z", NULL, "-z"},
-                                     {"--secret", "s", "--secret"}, {"-X", "novalue", "--pair"}};
+    static char *const wrong[][3] = {{"--nope", NULL, "--nope"},
+                                     {"--wait", "5", "--wait"},
+                                     {"--wait", "2s", "out of range: 1ms to 1s"},
+                                     {"--count", "x", "--count"},
+                                     {"--text", NULL, "--text"},
+                                     {"-z", NULL, "-z"},
+                                     {"--secret", "s", "--secret"},
+                                     {"-X", "novalue", "--pair"}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct sample sample;
         struct options options;
         struct error error;
-        assert_false(parse(&sample, &options, &error, (char *[]){"x", wrong[i][0], wrong[i][1], NULL}));
+        assert_false(
+            parse(&sample, &options, &error, (char *[]){"x", wrong[i][0], wrong[i][1], NULL}));
         assert_non_null(strstr(error.text, wrong[i][2]));
         assert_int_equal(error.code, ERROR_USAGE);
         options_free(&options);
@@ -88,8 +96,9 @@ static void flags_may_stand_among_arguments(void **state)
     struct sample sample;
     struct options options;
     struct error error;
-    assert_true(parse(&sample, &options, &error,
-                      (char *[]){"x", "one", "-ft", "v", "-X", "a=1", "-Xb=2", "--", "-two", NULL}));
+    assert_true(
+        parse(&sample, &options, &error,
+              (char *[]){"x", "one", "-ft", "v", "-X", "a=1", "-Xb=2", "--", "-two", NULL}));
     assert_true(sample.follow);
     assert_string_equal(sample.text, "v");
     assert_int_equal(sample.pairs.count, 2);
@@ -104,7 +113,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_flag_wins_over_the_environment_and_that_over_the_preset),
         cmocka_unit_test(a_wrong_command_line_is_a_usage_error_that_names_it),
-        cmocka_unit_test(a_bad_variable_is_a_config_error), cmocka_unit_test(flags_may_stand_among_arguments),
+        cmocka_unit_test(a_bad_variable_is_a_config_error),
+        cmocka_unit_test(flags_may_stand_among_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,7 +31,8 @@ static void zero_needs_no_unit(void **state)
 static void what_is_no_size_is_refused(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "KiB", "1 KiB", "1KB", "-1B", "1KiB ", "1e3B", "99999999999GiB"};
+    static const char *const texts[] = {"",    "KiB",   "1 KiB", "1KB",
+                                        "-1B", "1KiB ", "1e3B",  "99999999999GiB"};
     int64_t bytes;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         assert_false(units_parse_size_bytes(texts[i], &bytes));
@@ -62,9 +63,12 @@ static void a_rate_is_per_second(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_duration_needs_a_unit), cmocka_unit_test(durations_add_up),
-        cmocka_unit_test(zero_needs_no_unit), cmocka_unit_test(what_is_no_size_is_refused),
-        cmocka_unit_test(what_is_formatted_reads_back), cmocka_unit_test(a_rate_is_per_second),
+        cmocka_unit_test(a_duration_needs_a_unit),
+        cmocka_unit_test(durations_add_up),
+        cmocka_unit_test(zero_needs_no_unit),
+        cmocka_unit_test(what_is_no_size_is_refused),
+        cmocka_unit_test(what_is_formatted_reads_back),
+        cmocka_unit_test(a_rate_is_per_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
