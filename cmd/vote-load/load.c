@@ -66,7 +66,7 @@ static void report_refusals(const struct outcome *outcome)
 static void report_refusals_json(const struct outcome *outcome)
 {
     struct buf json = {0};
-    char name[8];
+    char name[12];
     buf_text(&json, ",\"refused_by_status\":{");
     for (int status = 0; status < STATUS_MAX; status++) {
         if (!outcome->refused_by_status[status])
