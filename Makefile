@@ -28,7 +28,9 @@ PG       := $(call objects,lib/pg)
 VOTE     := $(BUILD)/obj/lib/vote/ids.o
 EVENT    := $(BUILD)/obj/lib/vote/event.o
 TOKEN    := $(BUILD)/obj/lib/vote/token.o
-SCRIPTS  := $(BUILD)/gen/scripts.o
+KNOWN    := $(BUILD)/obj/lib/vote/token_cache.o
+SCRIPTS  := $(BUILD)/gen/scripts.o $(BUILD)/obj/lib/vote/keys.o
+OPENAPI  := $(BUILD)/gen/openapi.o
 MIGRATIONS := $(BUILD)/gen/migrations.o
 
 all: $(BINS) $(MANS)
@@ -36,7 +38,7 @@ all: $(BINS) $(MANS)
 LINK = @mkdir -p $(@D) && echo "  link $@" && $(CC) $(FLAGS) $(LDFLAGS) -o $@ $^
 cmd  = $(call objects,cmd/$(1))
 
-$(BUILD)/bin/vote-ingest: $(call cmd,vote-ingest) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS)
+$(BUILD)/bin/vote-ingest: $(call cmd,vote-ingest) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SCRIPTS) $(OPENAPI)
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson -ljwt $(LIBS)
 $(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(SCRIPTS)
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson $(LIBS)
@@ -53,6 +55,8 @@ $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
 	@$(CC) $(CPPFLAGS) $(FLAGS) -c -o $@ $<
 $(BUILD)/gen/migrations.c: $(wildcard lib/vote/sql/*.sql) lib/vote/embed.sh
 	@mkdir -p $(@D) && lib/vote/embed.sh migrations $(filter %.sql,$^) > $@
+$(BUILD)/gen/openapi.c: pipelines/openapi.json lib/vote/embed.sh
+	@mkdir -p $(@D) && lib/vote/embed.sh openapi $< > $@
 $(BUILD)/gen/scripts.c: $(wildcard lib/vote/lua/*.lua) lib/vote/embed.sh
 	@mkdir -p $(@D) && lib/vote/embed.sh scripts $(filter %.lua,$^) > $@
 

@@ -6,7 +6,6 @@
 #include "vote-commit/commit.h"
 
 #include "base/clock.h"
-#include "vote/scripts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,8 +148,8 @@ static void commit_turn(struct commit *commit)
 {
     struct error error;
     admin_beat(&commit->admin);
-    if (!atomic_load(&commit->redis_check->ready))
-        atomic_store(&commit->redis_check->ready, redis_connect(&commit->redis, &error));
+    bool up = redis_is_up(commit->redis);
+    atomic_store(&commit->redis_check->ready, up && settle_drop_stale(commit, &error));
     consume_batch(commit);
     if (commit->batch.count && batch_decode(commit) && commit->batch.count &&
         commit_range(commit, 0, commit->batch.count)) {
@@ -166,10 +165,10 @@ static bool commit_serve(struct commit *commit, struct error *error)
 {
     if (!announce_open(commit, error) ||
         !admin_start(&commit->admin, commit->config->admin_listen, error) ||
+        !redis_open(&commit->redis, &commit->config->redis, error) ||
         !pg_connect(&commit->pg, error) || !consume_open(commit, error))
         return false;
     atomic_store(&commit->postgres_check->ready, 1);
-    atomic_store(&commit->redis_check->ready, redis_connect(&commit->redis, error));
     LOG_EVENT(commit->log, LOG_INFO, "reading", LOG_STR("topic", TOPIC_REQUESTS),
               LOG_STR("group", commit->config->group),
               LOG_STR("admin", commit->config->admin_listen));
@@ -195,8 +194,6 @@ static struct commit *commit_new(const struct commit_config *config, struct log 
     commit->config = config;
     commit->log = log;
     commit->pg = (struct pg){.url = config->pg.url, .name = "vote-commit"};
-    commit->redis.config = &config->redis;
-    commit->settle_script.source = lua_settle;
     commit->kafka_check = admin_add_check(&commit->admin, "kafka");
     commit->postgres_check = admin_add_check(&commit->admin, "postgres");
     commit->redis_check = admin_add_check(&commit->admin, "redis");
@@ -213,7 +210,8 @@ bool commit_run(void *config, const struct options *options, struct log *log, st
     announce_close(commit);
     admin_stop(&commit->admin);
     pg_close(&commit->pg);
-    redis_close(&commit->redis);
+    redis_close(commit->redis);
+    redis_batch_free(&commit->settling);
     metrics_free(commit->admin.metrics);
     buf_free(&commit->stale_projects);
     free(commit->batch.entries);

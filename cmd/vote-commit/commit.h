@@ -11,6 +11,7 @@
 #include "pg/pg.h"
 #include "redis/redis.h"
 #include "vote/event.h"
+#include "vote/keys.h"
 
 enum { PARTITIONS_MAX = 1024, OWNER_SIZE = 128 };
 
@@ -70,8 +71,8 @@ struct commit {
     rd_kafka_t *consumer, *producer;
     struct kafka_health kafka_health;
     struct pg pg;
-    struct redis redis;
-    struct redis_script settle_script;
+    struct redis *redis;
+    struct redis_batch settling;
     struct buf stale_projects; /* ids, each with its NUL, whose settling failed */
     struct batch batch;
     struct position positions[PARTITIONS_MAX];
@@ -121,6 +122,12 @@ bool dead_letter(struct commit *commit, const rd_kafka_message_t *message, const
 
 /* settle.c: Redis after a commit */
 
+/* Shows in Redis what was committed. When Redis is away the projects are remembered, and their
+ * state is dropped when it is back. */
 void settle_entries(struct commit *commit, size_t from, size_t to);
+
+/* Drops the state of the projects that are remembered so; true when none is left. */
+bool settle_drop_stale(struct commit *commit, struct error *error)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -6,12 +6,13 @@
 #include "vote-commit/commit.h"
 
 #include "base/clock.h"
+#include "vote/scripts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_SIZE = 32 + VOTE_ID_SIZE, TEXT_SIZE = 24, STALE_MAX_BYTES = 4 * 1024 * 1024 };
+enum { HEAD = 7, TEXT_SIZE = 24, STALE_MAX_BYTES = 4 * 1024 * 1024 };
 
 static const char *const value_names[] = {"-1", "0", "1"};
 
@@ -25,26 +26,24 @@ static bool is_last_of_project(const struct commit *commit, size_t at, size_t to
     return true;
 }
 
-/* Queues settle.lua for one project with all its requests up to `last`, whose counts are final. */
-static void settle_queue_project(struct commit *commit, size_t from, size_t last)
+/* Adds settle.lua for one project with all its requests up to `last`, whose counts are final. */
+static void settle_add_project(struct commit *commit, size_t from, size_t last)
 {
     const struct entry *final = &commit->batch.entries[last];
     const char *project_id = final->request.project_id;
-    char keys[4][KEY_SIZE], counts[3][TEXT_SIZE];
-    static const char *const prefixes[] = {"state", "voters", "pending", "settled"};
-    const char **arguments = malloc((7 + 3 * (last - from + 1)) * sizeof *arguments);
-    int count = 7;
+    struct project_keys keys;
+    char counts[3][TEXT_SIZE];
+    const char **arguments = malloc((HEAD + 3 * (last - from + 1)) * sizeof *arguments);
+    int count = HEAD;
     if (!arguments)
         abort();
-    for (int i = 0; i < 4; i++) {
-        snprintf(keys[i], KEY_SIZE, "vote:%s:{%s}", prefixes[i], project_id);
-        arguments[i] = keys[i];
-    }
+    project_keys_make(&keys, project_id);
     snprintf(counts[0], TEXT_SIZE, "%lld", (long long) final->result.upvotes);
     snprintf(counts[1], TEXT_SIZE, "%lld", (long long) final->result.downvotes);
     snprintf(counts[2], TEXT_SIZE, "%lld", (long long) final->result.version);
-    for (int i = 0; i < 3; i++)
-        arguments[4 + i] = counts[i];
+    const char *head[HEAD] = {keys.state, keys.voters, keys.pending, keys.settled,
+                              counts[0],  counts[1],   counts[2]};
+    memcpy(arguments, head, sizeof head);
     for (size_t i = from; i <= last; i++) {
         const struct entry *entry = &commit->batch.entries[i];
         if (strcmp(entry->request.project_id, project_id) != 0)
@@ -53,28 +52,35 @@ static void settle_queue_project(struct commit *commit, size_t from, size_t last
         arguments[count++] = entry->request.user_id;
         arguments[count++] = value_names[entry->result.standing + 1];
     }
-    redis_queue_run(&commit->redis, &commit->settle_script, 4, count, arguments);
+    redis_add_script(&commit->settling, &script_settle, 4, count, arguments);
     free(arguments);
 }
 
-/* Queues the status hash of one request: 2 commands. */
-static void settle_queue_status(struct commit *commit, const struct entry *entry)
+/* Adds the status hash of one request, and the user's set as the vote now stands. */
+static void settle_add_request(struct commit *commit, const struct entry *entry)
 {
     const struct request *request = &entry->request;
     const struct result *result = &entry->result;
+    struct redis_batch *batch = &commit->settling;
     char accepted_at[CLOCK_TEXT_SIZE], committed_at[CLOCK_TEXT_SIZE];
+    char key[KEY_SIZE], upvotes[KEY_SIZE];
     clock_format_ms(request->accepted_at_ms, accepted_at);
     clock_format_ms(result->committed_at_ms, committed_at);
-    redis_queue(&commit->redis,
-                "HSET vote:request:%s state %s user_id %s project_id %s vote_type %s action %s "
-                "accepted_at %s partition %d offset %lld committed_at %s version %lld "
-                "commit_latency_ms %lld",
-                request->request_id, vote_outcome_name(result->outcome), request->user_id,
-                request->project_id, vote_type_name(request->vote_type),
-                vote_action_name(request->action), accepted_at, (int)entry->message->partition,
-                (long long)entry->message->offset, committed_at, (long long)result->version,
-                (long long)(result->committed_at_ms - request->accepted_at_ms));
-    redis_queue(&commit->redis, "EXPIRE vote:request:%s 86400", request->request_id);
+    key_of_request(key, request->request_id);
+    key_of_upvotes(upvotes, request->user_id);
+    redis_add(batch, key,
+              "HSET %s state %s user_id %s project_id %s vote_type %s previous %s action %s "
+              "seq %lld accepted_at %s partition %d offset %lld committed_at %s version %lld "
+              "commit_latency_ms %lld",
+              key, vote_outcome_name(result->outcome), request->user_id, request->project_id,
+              vote_type_name(request->vote_type), vote_type_name(request->previous),
+              vote_action_name(request->action), (long long)request->seq, accepted_at,
+              (int)entry->message->partition, (long long)entry->message->offset, committed_at,
+              (long long)result->version,
+              (long long)(result->committed_at_ms - request->accepted_at_ms));
+    redis_add(batch, key, "EXPIRE %s %d", key, (int)REQUEST_KEPT_S);
+    redis_add(batch, upvotes, "%s %s %s", result->standing == VOTE_UP ? "SADD" : "SREM", upvotes,
+              request->project_id);
 }
 
 /* Puts a project on the list of those whose state in Redis is to be dropped. */
@@ -89,38 +95,36 @@ static void stale_add(struct commit *commit, const char *project_id)
         buf_put(stale, project_id, strlen(project_id) + 1);
 }
 
-static bool stale_drop(struct commit *commit, struct error *error)
+bool settle_drop_stale(struct commit *commit, struct error *error)
 {
     struct buf *stale = &commit->stale_projects;
-    int count = 0;
-    for (size_t at = 0; at < stale->size; at += strlen(stale->data + at) + 1, count++) {
-        const char *id = stale->data + at;
-        redis_queue(&commit->redis, "DEL vote:state:{%s} vote:voters:{%s} vote:pending:{%s}", id,
-                    id, id);
+    struct redis_batch batch = {0};
+    struct project_keys keys;
+    if (!stale->size)
+        return true;
+    for (size_t at = 0; at < stale->size; at += strlen(stale->data + at) + 1) {
+        project_keys_make(&keys, stale->data + at);
+        redis_add(&batch, keys.state, "DEL %s %s %s", keys.state, keys.voters, keys.pending);
     }
-    if (!redis_collect(&commit->redis, count, error))
-        return false;
-    buf_clear(stale);
-    return true;
+    bool dropped = redis_run(commit->redis, &batch, error);
+    redis_batch_free(&batch);
+    if (dropped)
+        buf_clear(stale);
+    return dropped;
 }
 
 static bool settle_try(struct commit *commit, size_t from, size_t to, struct error *error)
 {
-    int queued = 0;
-    if (!redis_connect(&commit->redis, error) ||
-        (!commit->settle_script.digest[0] &&
-         !redis_load(&commit->redis, &commit->settle_script, error)) ||
-        (commit->stale_projects.size && !stale_drop(commit, error)))
+    if (!settle_drop_stale(commit, error))
         return false;
     for (size_t i = from; i < to; i++) {
-        if (is_last_of_project(commit, i, to)) {
-            settle_queue_project(commit, from, i);
-            queued++;
-        }
-        settle_queue_status(commit, &commit->batch.entries[i]);
-        queued += 2;
+        if (is_last_of_project(commit, i, to))
+            settle_add_project(commit, from, i);
+        settle_add_request(commit, &commit->batch.entries[i]);
     }
-    return redis_collect(&commit->redis, queued, error);
+    bool settled = redis_run(commit->redis, &commit->settling, error);
+    redis_batch_clear(&commit->settling);
+    return settled;
 }
 
 void settle_entries(struct commit *commit, size_t from, size_t to)
@@ -130,8 +134,6 @@ void settle_entries(struct commit *commit, size_t from, size_t to)
     atomic_store(&commit->redis_check->ready, settled);
     if (settled)
         return;
-    redis_close(&commit->redis); /* replies of a broken pipeline must not answer the next one */
-    commit->settle_script.digest[0] = '\0'; /* a Redis that restarted has forgotten it */
     log_error(commit->log, LOG_WARN, "redis not settled; the state will be loaded again", &error);
     for (size_t i = from; i < to; i++)
         stale_add(commit, commit->batch.entries[i].request.project_id);

@@ -58,14 +58,16 @@ static bool status_from_redis(struct http_request *request, const struct token *
 {
     struct ingest *ingest = request->context;
     const char *values[STATUS_MEMBERS + 1] = {0};
+    struct redis_batch batch = {0};
     struct error error;
-    struct ingest_redis *redis = pool_take(&ingest->redis_pool);
-    redisReply *reply = redis_command(&redis->client, &error,
-                                      "HMGET vote:request:%s user_id state project_id vote_type "
-                                      "action accepted_at partition offset "
-                                      "committed_at version commit_latency_ms error",
-                                      request->parameter);
-    pool_give(&ingest->redis_pool, redis);
+    char key[KEY_SIZE];
+    key_of_request(key, request->parameter);
+    redis_add(&batch, key,
+              "HMGET %s user_id state project_id vote_type action accepted_at partition offset "
+              "committed_at version commit_latency_ms error",
+              key);
+    bool answered = redis_run(ingest->redis, &batch, &error);
+    const redisReply *reply = answered ? redis_reply(&batch, 0) : NULL;
     bool found = reply && reply->elements == STATUS_MEMBERS && reply->element[0]->str;
     if (found) {
         values[0] = reply->element[0]->str;
@@ -74,7 +76,7 @@ static bool status_from_redis(struct http_request *request, const struct token *
             values[i + 1] = reply->element[i]->str;
         status_reply(request, token, values);
     }
-    freeReplyObject(reply);
+    redis_batch_free(&batch);
     return found;
 }
 
@@ -83,7 +85,7 @@ static const char status_sql[] =
     "select user_id, request_id, outcome, project_id, "
     "       case value when 1 then 'up' when -1 then 'down' else 'none' end, action, "
     "       to_char(accepted_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
-    "       \"partition\", \"offset\", "
+    "       nullif(\"partition\", -1), nullif(\"offset\", -1), "
     "       to_char(committed_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
     "       version, commit_latency_ms, reason "
     "  from vote.log where request_id = $1::uuid";
@@ -94,9 +96,7 @@ static void status_from_ledger(struct http_request *request, const struct token 
     const char *values[STATUS_MEMBERS + 1] = {0};
     const char *parameters[] = {request->parameter};
     struct error error;
-    struct pg *pg = pool_take(&ingest->pg_pool);
-    PGresult *rows = pg_query(pg, status_sql, 1, parameters, &error);
-    pool_give(&ingest->pg_pool, pg);
+    PGresult *rows = ingest_query(ingest, status_sql, 1, parameters, &error);
     if (!rows) {
         problem_unavailable(request, &error);
         return;
@@ -155,12 +155,10 @@ void api_get_project(struct http_request *request)
         problem_reply(request, 404, "unknown-project", "there is no such project", NULL, NULL);
         return;
     }
-    struct pg *pg = pool_take(&ingest->pg_pool);
-    PGresult *rows = pg_query(pg,
-                              "select upvotes, downvotes, vote_count, community_score, version "
-                              "from vote.projects where project_id = $1",
-                              1, parameters, &error);
-    pool_give(&ingest->pg_pool, pg);
+    PGresult *rows = ingest_query(ingest,
+                                  "select upvotes, downvotes, vote_count, community_score, version "
+                                  "from vote.projects where project_id = $1",
+                                  1, parameters, &error);
     if (!rows)
         problem_unavailable(request, &error);
     else if (PQntuples(rows) == 0)

@@ -18,7 +18,7 @@ static bool content_type_is_json(const char *type)
 }
 
 /* Reads and checks the body; answers and returns false when it is no vote. */
-static bool vote_read(struct http_request *request, struct vote_body *body)
+static bool body_read(struct http_request *request, struct vote_body *body)
 {
     struct buf json = {0}, problems = {0};
     bool parsed = false;
@@ -40,71 +40,202 @@ static bool vote_read(struct http_request *request, struct vote_body *body)
     return parsed;
 }
 
-static void vote_reply(struct http_request *request, const struct request *vote,
-                       const struct shown *shown)
+/* The Idempotency-Key: absent, or 1 to 255 printable ASCII characters. */
+static bool key_read(struct http_request *request, const char **key)
 {
-    struct buf body = {0};
-    char location[96];
-    snprintf(location, sizeof location, "Location: /api/votes/status/%s\r\n", vote->request_id);
-    buf_text(&body, "{\"status\":\"success\",\"message\":\"Vote recorded\",\"data\":{");
-    buf_member_text(&body, "id", vote->project_id);
-    buf_member_int(&body, "upvotes", shown->upvotes);
-    buf_member_int(&body, "downvotes", shown->downvotes);
-    buf_member_int(&body, "voteCount", shown->upvotes - shown->downvotes);
-    buf_member_text(&body, "user_vote",
-                    vote->vote_type == VOTE_NONE ? NULL : vote_type_name(vote->vote_type));
-    buf_member_text(&body, "request_id", vote->request_id);
-    buf_member_text(&body, "action", vote_action_name(vote->action));
-    buf_text(&body, "}}");
-    http_reply(request, 202, "application/json", location, body.data, body.size);
-    buf_free(&body);
+    struct buf problems = {0};
+    *key = http_header(request, "Idempotency-Key");
+    size_t size = *key ? strlen(*key) : 1;
+    bool valid = size >= 1 && size <= IDEMPOTENCY_KEY_MAX;
+    for (size_t i = 0; *key && i < size; i++)
+        valid = valid && (*key)[i] >= ' ' && (*key)[i] <= '~';
+    if (valid)
+        return true;
+    problem_add(&problems, "Idempotency-Key", "is not 1 to 255 printable characters");
+    problem_reply(request, 400, "malformed", "a header is malformed: see errors", problems.data,
+                  NULL);
+    buf_free(&problems);
+    return false;
 }
 
-/* Accepts a vote: first the optimistic state, then Kafka. A crash between the two leaves a step in
- * Redis that nothing in Kafka stands for; settling and reloading correct it. */
-static bool vote_accept(struct http_request *http, struct request *vote, bool toggle,
-                        struct shown *shown)
+static int64_t seconds_up(int64_t us)
+{
+    return (us + 999999) / 1000000;
+}
+
+/* RateLimit and RateLimit-Policy (IETF draft-ietf-httpapi-ratelimit-headers). */
+static void quota_put(const struct ingest *ingest, const struct quota *quota, struct buf *headers)
+{
+    const struct option_quota *limit = &ingest->config->rate_limit;
+    if (!quota->known)
+        return;
+    buf_format(headers,
+               "RateLimit-Policy: \"user\";q=%lld;w=%lld\r\nRateLimit: \"user\";r=%lld;t=%lld\r\n",
+               (long long)limit->count, (long long)seconds_up(limit->window_us),
+               (long long)quota->remaining, (long long)seconds_up(quota->reset_us));
+}
+
+static void click_answer_encode(const struct click *click, struct buf *body)
+{
+    const struct request *vote = &click->request;
+    buf_text(body, "{\"status\":\"success\",\"message\":\"Vote recorded\",\"data\":{");
+    buf_member_text(body, "id", vote->project_id);
+    buf_member_int(body, "upvotes", click->upvotes);
+    buf_member_int(body, "downvotes", click->downvotes);
+    buf_member_int(body, "voteCount", click->upvotes - click->downvotes);
+    buf_member_text(body, "user_vote",
+                    vote->vote_type == VOTE_NONE ? NULL : vote_type_name(vote->vote_type));
+    buf_member_text(body, "request_id", vote->request_id);
+    buf_member_text(body, "action", vote_action_name(vote->action));
+    buf_text(body, "}}");
+}
+
+static void click_reply(struct http_request *http, const struct click *click,
+                        const struct quota *quota, const struct buf *body, bool replayed)
+{
+    struct buf headers = {0};
+    buf_format(&headers, "Location: /api/votes/status/%s\r\n", click->request.request_id);
+    if (replayed)
+        buf_text(&headers, "Idempotent-Replayed: true\r\n");
+    quota_put(http->context, quota, &headers);
+    http_reply(http, 202, "application/json", headers.data, body->data, body->size);
+    buf_free(&headers);
+}
+
+static void reply_limited(struct http_request *http, const struct quota *quota)
 {
     struct ingest *ingest = http->context;
-    char traceparent[TRACEPARENT_SIZE];
+    struct buf headers = {0};
+    metric_add(ingest->metrics.limited, 1);
+    buf_format(&headers, "Retry-After: %lld\r\n", (long long)seconds_up(quota->wait_us));
+    quota_put(ingest, quota, &headers);
+    problem_reply(http, 429, "too-many-requests", "too many votes in a short time", NULL,
+                  headers.data);
+    buf_free(&headers);
+}
+
+/* Answers what the guard does not let through; false then. */
+static bool click_is_let_through(struct http_request *http, struct click *click,
+                                 struct quota *quota)
+{
+    struct ingest *ingest = http->context;
+    struct buf answer = {0};
+    char retry_after[48];
+    enum guard verdict = guard_check(ingest, click, quota, &answer);
+    switch (verdict) {
+    case GUARD_GO: break;
+    case GUARD_LIMITED: reply_limited(http, quota); break;
+    case GUARD_REPLAY:
+        metric_add(ingest->metrics.replayed, 1);
+        click_reply(http, click, quota, &answer, true);
+        break;
+    case GUARD_DIFFERS:
+        problem_reply(http, 422, "idempotency-key-reused",
+                      "the Idempotency-Key was used with another vote", NULL, NULL);
+        break;
+    case GUARD_BUSY:
+        snprintf(retry_after, sizeof retry_after, "Retry-After: %lld\r\n",
+                 (long long)seconds_up(quota->wait_us));
+        problem_reply(http, 409, "idempotency-key-in-flight",
+                      "the first call with this Idempotency-Key is still in flight", NULL,
+                      retry_after);
+        break;
+    }
+    buf_free(&answer);
+    return verdict == GUARD_GO;
+}
+
+/* Takes the step that the click is answered with; answers and returns false when it cannot be. */
+static bool click_step(struct http_request *http, struct click *click)
+{
+    struct ingest *ingest = http->context;
     struct error error = {0};
-    switch (optimistic_vote(ingest, vote, toggle, shown, &error)) {
+    if (click->again && optimistic_recall(ingest, click))
+        return true;
+    switch (optimistic_vote(ingest, click, &error)) {
+    case OPTIMISTIC_OK: return true;
     case OPTIMISTIC_UNKNOWN_PROJECT:
         problem_reply(http, 404, "unknown-project", "there is no such project", NULL, NULL);
-        return false;
-    case OPTIMISTIC_UNAVAILABLE: problem_unavailable(http, &error); return false;
-    case OPTIMISTIC_OK: break;
+        break;
+    case OPTIMISTIC_UNAVAILABLE: problem_unavailable(http, &error); break;
     }
-    traceparent_continue(http_header(http, "traceparent"), traceparent);
-    vote->accepted_at_ms = clock_wall_ms();
-    if (publish_request(ingest, vote, traceparent, optimistic_record, &error))
+    return false;
+}
+
+/* Makes the vote durable: in Kafka, or while that is away in Postgres. A crash behind the step
+ * leaves a ghost in Redis that nothing stands for; vote-commit sweeps it. */
+static bool click_keep(struct http_request *http, struct click *click)
+{
+    struct ingest *ingest = http->context;
+    struct error error = {0};
+    if (publish_click(ingest, click, &error) || sync_click(ingest, click, &error))
         return true;
-    optimistic_undo(ingest, vote);
+    optimistic_undo(ingest, click);
     problem_unavailable(http, &error);
     return false;
+}
+
+static bool click_accept(struct http_request *http, struct click *click, const struct quota *quota)
+{
+    struct ingest *ingest = http->context;
+    struct buf answer = {0};
+    bool accepted = click_step(http, click) && click_keep(http, click);
+    if (accepted)
+        click_answer_encode(click, &answer);
+    guard_answered(ingest, click, answer.data);
+    if (accepted)
+        click_reply(http, click, quota, &answer, false);
+    buf_free(&answer);
+    return accepted;
+}
+
+static void click_start(struct click *click, const struct ingest *ingest, const struct token *token,
+                        const struct http_request *http)
+{
+    struct request *vote = &click->request;
+    request_id_make(vote->request_id);
+    memcpy(vote->user_id, token->user_id, sizeof vote->user_id);
+    memcpy(vote->project_id, click->body.project_id, sizeof vote->project_id);
+    memcpy(vote->variant, click->body.variant, sizeof vote->variant);
+    vote->vote_type = click->body.vote_type;
+    vote->accepted_at_ms = clock_wall_ms();
+    click->redis_until_us = clock_mono_us() + ingest->config->redis.timeout_us;
+    traceparent_continue(http_header(http, "traceparent"), click->traceparent);
+}
+
+static void click_run(struct http_request *http, struct click *click, int64_t start_us)
+{
+    struct ingest *ingest = http->context;
+    struct quota quota;
+    if (!click_is_let_through(http, click, &quota) || !click_accept(http, click, &quota))
+        return;
+    int64_t latency_us = clock_mono_us() - start_us;
+    metric_add(ingest->metrics.accepted[click->request.action], 1);
+    histogram_record(ingest->metrics.latency_us, latency_us);
+    totals_accepted(ingest->totals, latency_us);
+    LOG_EVENT(ingest->log, LOG_DEBUG, "accepted", LOG_STR("request_id", click->request.request_id),
+              LOG_REAL("latency_ms", (double)latency_us / 1000));
 }
 
 void api_post_vote(struct http_request *http)
 {
     struct ingest *ingest = http->context;
     int64_t start_us = clock_mono_us();
-    struct vote_body body;
+    struct click click = {0};
     struct token token;
-    struct shown shown = {0};
-    struct request vote = {0};
-    if (!auth_check(http, &token) || !vote_read(http, &body))
+    struct error busy = {0};
+    if (!auth_check(http, &token) || !body_read(http, &click.body) ||
+        !key_read(http, &click.idempotency_key))
         return;
-    request_id_make(vote.request_id);
-    memcpy(vote.user_id, token.user_id, sizeof vote.user_id);
-    memcpy(vote.project_id, body.project_id, sizeof vote.project_id);
-    memcpy(vote.variant, body.variant, sizeof vote.variant);
-    vote.vote_type = body.vote_type;
-    if (!vote_accept(http, &vote, body.toggle, &shown))
-        return;
-    vote_reply(http, &vote, &shown);
-    int64_t latency_us = clock_mono_us() - start_us;
-    metric_add(ingest->metrics.accepted[vote.action], 1);
-    histogram_record(ingest->metrics.latency_us, latency_us);
-    LOG_EVENT(ingest->log, LOG_DEBUG, "accepted", LOG_STR("request_id", vote.request_id),
-              LOG_REAL("latency_ms", (double)latency_us / 1000));
+    /* More than can be carried is told so at once: a queue would only make everybody wait. */
+    if (atomic_fetch_add(&ingest->in_flight, 1) < ingest->config->max_in_flight) {
+        click_start(&click, ingest, &token, http);
+        click_run(http, &click, start_us);
+    } else {
+        error_set(&busy, ERROR_RETRY, "more than --max-in-flight votes at once");
+        problem_unavailable(http, &busy);
+    }
+    atomic_fetch_sub(&ingest->in_flight, 1);
+    redis_batch_free(&click.redis);
+    redis_batch_free(&click.record);
 }

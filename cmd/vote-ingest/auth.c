@@ -21,7 +21,7 @@ bool auth_check(struct http_request *request, struct token *token)
     if (!header || strncasecmp(header, "Bearer ", 7) != 0)
         return auth_refuse(request, "the call has no bearer token", "");
     const char *text = header + 7 + strspn(header + 7, " ");
-    if (!token_verify(token, ingest->config->jwt_secret, text, &error))
+    if (!token_cache_verify(ingest->tokens, token, text, &error))
         return auth_refuse(request, error.text, ", error=\"invalid_token\"");
     return true;
 }

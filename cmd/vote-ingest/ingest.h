@@ -11,23 +11,31 @@
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "redis/redis.h"
+#include "vote-ingest/breaker.h"
 #include "vote/event.h"
-#include "vote/token.h"
+#include "vote/keys.h"
+#include "vote/token_cache.h"
 
 #include <pthread.h>
 
 enum unknown_project { UNKNOWN_REJECT, UNKNOWN_CREATE };
-enum { BODY_MAX_BYTES = 16 * 1024, LOAD_LOCKS = 64 };
+enum { BODY_MAX_BYTES = 16 * 1024, LOAD_LOCKS = 64, TOUCH_SLOTS = 4096, IDEMPOTENCY_KEY_MAX = 255 };
 
 struct ingest_config {
     const char *listen;
     const char *admin_listen;
-    const char *jwt_secret;
+    struct token_keys token_keys;
+    const char *jwt_secret, *jwt_public_key;
+    const char *cors_origins;
+    struct option_quota rate_limit;
+    int64_t rate_burst;
     int64_t threads;
-    int64_t redis_connections;
+    int64_t max_in_flight;
     int64_t database_connections;
+    int64_t database_timeout_us;
     int64_t kafka_timeout_us;
     int64_t drain_timeout_us;
+    int64_t leaderboard_ttl_us;
     int unknown_project; /* enum unknown_project */
     struct kafka_config kafka;
     struct redis_config redis;
@@ -37,37 +45,53 @@ struct ingest_config {
 extern const struct option ingest_options[];
 extern const size_t ingest_option_count;
 
-/* A Redis connection with the scripts it has loaded. */
-struct ingest_redis {
-    struct redis client;
-    struct redis_script vote, undo, load;
-};
-
 struct ingest_metrics {
     struct metric *accepted[4]; /* by enum vote_action */
-    struct metric *refused_client, *refused_server;
+    struct metric *refused_client, *refused_server, *limited, *replayed;
+    struct metric *without_redis, *synchronous, *in_flight, *breaker;
     struct histogram *latency_us;
     struct histogram *kafka_us;
 };
+
+struct leaderboard;
+struct totals;
 
 struct ingest {
     const struct ingest_config *config;
     struct log *log;
     struct admin admin;
-    struct admin_check *kafka_check, *redis_check;
+    struct admin_check *kafka_check, *redis_check, *postgres_check;
     struct http_server *http;
     struct ingest_metrics metrics;
-    struct pool redis_pool;                 /* of struct ingest_redis */
-    struct pool pg_pool;                    /* of struct pg */
+    struct redis *redis;
+    struct pool pg_pool; /* of struct pg */
+    struct pg probe_pg;
+    struct token_cache *tokens;
     pthread_mutex_t load_locks[LOAD_LOCKS]; /* by project: one load at a time */
+    _Atomic uint64_t touched[TOUCH_SLOTS];  /* by project: when KEY_TOUCHED was last told */
+    _Atomic int64_t in_flight;              /* votes being worked on */
     rd_kafka_t *producer;
     struct kafka_health kafka_health;
+    struct breaker breaker;
+    struct leaderboard *leaderboard;
+    struct totals *totals;
     pthread_t delivery_thread;
     _Atomic int delivery_stop;
 };
 
 /* Serves until a stop is asked for: the tool's `run`. */
 bool ingest_run(void *config, const struct options *options, struct log *log, struct error *error);
+
+/* Borrows a connection to Postgres for at most the database timeout's wait; NULL with the error
+ * filled when all are busy. Give it back with ingest_give_pg. */
+struct pg *ingest_take_pg(struct ingest *ingest, struct error *error)
+    __attribute__((warn_unused_result));
+void ingest_give_pg(struct ingest *ingest, struct pg *pg);
+
+/* One statement on a borrowed connection; returns as pg_query. */
+PGresult *ingest_query(struct ingest *ingest, const char *sql, int count,
+                       const char *const *parameters, struct error *error)
+    __attribute__((warn_unused_result));
 
 /* vote_body.c */
 
@@ -83,43 +107,110 @@ struct vote_body {
 bool vote_body_parse(struct vote_body *body, const char *json, size_t size, struct buf *problems)
     __attribute__((warn_unused_result));
 
-/* optimistic.c: the state in Redis that a click is answered from */
+/* Adds one {"field","detail"} to such a list. */
+void problem_add(struct buf *problems, const char *field, const char *detail);
+
+/* One POST on its way. */
+struct click {
+    struct request request;
+    struct vote_body body;
+    const char *idempotency_key; /* NULL: none was given */
+    bool again;                  /* an earlier attempt of this request died half way */
+    bool in_redis;               /* the step was taken there, and must be taken back on failure */
+    int64_t redis_until_us;      /* Redis is not waited for behind this (monotonic) */
+    int64_t upvotes, downvotes;  /* as shown after the click */
+    int64_t version;             /* of the commit in sync mode, else 0 */
+    char traceparent[TRACEPARENT_SIZE];
+    struct redis_batch redis;  /* for one question after the other */
+    struct redis_batch record; /* on its way while Kafka is waited for */
+};
+
+/* guard.c: the rate limit and the idempotency record of the click's user */
+
+struct quota {
+    bool known; /* whether there is a limit, and Redis said how much of it is left */
+    int64_t remaining, reset_us, wait_us;
+};
+
+enum guard { GUARD_GO, GUARD_LIMITED, GUARD_REPLAY, GUARD_DIFFERS, GUARD_BUSY };
+
+/* Asks whether the click may go on, and reserves its idempotency key. Without Redis it may: votes
+ * are taken all the same. `answer` gets the first answer at GUARD_REPLAY, and the request its id.
+ */
+enum guard guard_check(struct ingest *ingest, struct click *click, struct quota *quota,
+                       struct buf *answer);
+
+/* Keeps the answer for replays; NULL: the attempt failed, the next one may go on at once. */
+void guard_answered(struct ingest *ingest, struct click *click, const char *answer);
+
+/* optimistic.c: the state that a click is answered from */
 
 enum optimistic { OPTIMISTIC_OK, OPTIMISTIC_UNKNOWN_PROJECT, OPTIMISTIC_UNAVAILABLE };
 
-/* What a click came to. */
-struct shown {
-    int64_t upvotes, downvotes;
-};
+/* Takes the vote's step and fills previous, vote_type, action and seq of the request. Loads the
+ * project from Postgres when Redis does not have it; without Redis the state comes from Postgres.
+ */
+enum optimistic optimistic_vote(struct ingest *ingest, struct click *click, struct error *error)
+    __attribute__((warn_unused_result));
 
-/* Takes the vote's step in Redis and fills previous, vote_type, action and seq of `request`, whose
- * ids are set. Loads the project from Postgres when Redis does not have it. */
-enum optimistic optimistic_vote(struct ingest *ingest, struct request *request, bool toggle,
-                                struct shown *shown, struct error *error);
+/* Finds what an earlier attempt of the same request had come to; true when it is all known, so that
+ * only its event is to be sent again. */
+bool optimistic_recall(struct ingest *ingest, struct click *click);
 
-/* Writes what GET status shows, the audit stream and the user's set. A failure is no failure of the
- * vote: all of it is rebuilt or expires. */
-void optimistic_record(struct ingest *ingest, const struct request *request);
+/* Sends what GET status shows, the audit stream and the user's own view; not waited for until
+ * optimistic_recorded. A failure is no failure of the vote: all of it is rebuilt or expires. */
+void optimistic_record(struct ingest *ingest, struct click *click);
+void optimistic_recorded(struct ingest *ingest, struct click *click);
 
-/* Takes the step back after Kafka has refused it. */
-void optimistic_undo(struct ingest *ingest, const struct request *request);
+/* Takes the step back after the vote was refused. */
+void optimistic_undo(struct ingest *ingest, struct click *click);
 
-/* publish.c */
+/* load.c: a project from Postgres into Redis */
+
+enum optimistic load_project(struct ingest *ingest, struct click *click, struct error *error)
+    __attribute__((warn_unused_result));
+
+/* The state of the click's project and user from Postgres alone, for when Redis is away. */
+enum optimistic load_step(struct ingest *ingest, struct click *click, struct error *error)
+    __attribute__((warn_unused_result));
+
+/* publish.c: vote.requests */
 
 bool publish_open(struct ingest *ingest, struct error *error) __attribute__((warn_unused_result));
 void publish_close(struct ingest *ingest);
 
-/* Sends the request's event and waits until all in-sync replicas have it. `between` runs while it
- * is on its way. */
-bool publish_request(struct ingest *ingest, const struct request *request, const char *traceparent,
-                     void (*between)(struct ingest *, const struct request *), struct error *error)
+/* Sends the request's event and waits until all in-sync replicas have it, recording the click in
+ * Redis meanwhile. */
+bool publish_click(struct ingest *ingest, struct click *click, struct error *error)
     __attribute__((warn_unused_result));
+
+/* sync.c: Kafka is away. Applies the vote in Postgres and keeps its event in vote.outbox, both or
+ * neither. */
+bool sync_click(struct ingest *ingest, struct click *click, struct error *error)
+    __attribute__((warn_unused_result));
+
+/* totals.c: vote:metrics, figures over all instances */
+
+struct totals *totals_new(void);
+void totals_free(struct totals *totals);
+
+/* Counts a vote that was accepted after `latency_us`, or one that we could not take. */
+void totals_accepted(struct totals *totals, int64_t latency_us);
+void totals_failed(struct totals *totals);
+
+/* Adds what was counted since the last time to Redis. Called by one thread, about once a second. */
+void totals_flush(struct ingest *ingest);
 
 /* auth.c */
 
 /* Reads the bearer token (RFC 6750 section 2.1). Without a good one it answers 401 and returns
  * false. */
 bool auth_check(struct http_request *request, struct token *token)
+    __attribute__((warn_unused_result));
+
+/* Answers 400 when the query parameter `limit` is there and no whole number from 1 to `max`;
+ * otherwise *value is it, or `preset`. */
+bool query_read_limit(struct http_request *request, int64_t preset, int64_t max, int64_t *value)
     __attribute__((warn_unused_result));
 
 /* problem.c */
@@ -135,10 +226,20 @@ void problem_unavailable(struct http_request *request, const struct error *error
 /* Answers 404 and 405 for the router. */
 void problem_refuse(struct http_request *request, int status, const char *allow);
 
-/* api_vote.c, api_read.c: the routes */
+/* The routes, in api_*.c. */
+
+extern const struct http_route ingest_routes[];
+extern const size_t ingest_route_count;
 
 void api_post_vote(struct http_request *request);
 void api_get_status(struct http_request *request);
 void api_get_project(struct http_request *request);
+void api_get_user_votes(struct http_request *request);
+void api_get_metrics(struct http_request *request);
+void api_get_leaderboard(struct http_request *request);
+void api_get_openapi(struct http_request *request);
+
+struct leaderboard *leaderboard_new(void);
+void leaderboard_free(struct leaderboard *leaderboard);
 
 #endif

@@ -5,230 +5,202 @@
 #include "vote-ingest/ingest.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
+#include "vote/scripts.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_SIZE = 32 + VOTE_ID_SIZE, LOAD_TRIES = 5, LOAD_RETRY_US = 10 * 1000 };
-
-struct project_keys {
-    char state[KEY_SIZE], voters[KEY_SIZE], pending[KEY_SIZE], settled[KEY_SIZE];
-};
-
-/* The braces make Redis Cluster keep a project's keys on one node, where a script can reach all. */
-static void keys_make(struct project_keys *keys, const char *project_id)
-{
-    snprintf(keys->state, KEY_SIZE, "vote:state:{%s}", project_id);
-    snprintf(keys->voters, KEY_SIZE, "vote:voters:{%s}", project_id);
-    snprintf(keys->pending, KEY_SIZE, "vote:pending:{%s}", project_id);
-    snprintf(keys->settled, KEY_SIZE, "vote:settled:{%s}", project_id);
-}
+enum { LOAD_TRIES = 5, NUMBER_SIZE = 24, TOUCH_AGAIN_US = 1000 * 1000 };
 
 static const char *const value_names[] = {"-1", "0", "1"};
 
-static int64_t reply_int(const redisReply *reply)
+/* Notes, before the step is taken, that the project will have a vote on its way: should we die
+ * before Kafka has it, whoever sweeps finds the ghost there. Once a second a project is enough. */
+static void touch_add(struct ingest *ingest, struct click *click)
 {
-    return reply->type == REDIS_REPLY_INTEGER ? reply->integer : reply->str ? atoll(reply->str) : 0;
+    const char *project_id = click->request.project_id;
+    uint64_t hash = hash_text(project_id);
+    uint64_t mark = hash + (uint64_t)(clock_mono_us() / TOUCH_AGAIN_US); /* project and second */
+    char now_ms[NUMBER_SIZE];
+    if (atomic_exchange(&ingest->touched[hash % TOUCH_SLOTS], mark) == mark)
+        return;
+    snprintf(now_ms, NUMBER_SIZE, "%" PRId64, clock_wall_ms());
+    redis_add(&click->redis, KEY_TOUCHED, "ZADD " KEY_TOUCHED " %s %s", now_ms, project_id);
 }
 
-/* Runs vote.lua; *missing says that the project is not in Redis. */
-static bool optimistic_step(struct ingest_redis *redis, struct request *request, bool toggle,
-                            struct shown *shown, bool *missing, struct error *error)
+static void step_add(struct ingest *ingest, struct click *click)
 {
+    const struct request *request = &click->request;
     struct project_keys keys;
-    keys_make(&keys, request->project_id);
+    project_keys_make(&keys, request->project_id);
     const char *arguments[] = {keys.state,
                                keys.voters,
                                keys.pending,
                                request->user_id,
-                               value_names[request->vote_type + 1],
-                               toggle ? "1" : "0",
+                               value_names[click->body.vote_type + 1],
+                               click->body.toggle ? "1" : "0",
                                request->request_id};
-    redisReply *reply = redis_run(&redis->client, &redis->vote, 3, 7, arguments, error);
-    if (!reply)
+    touch_add(ingest, click);
+    redis_add_script(&click->redis, &script_vote, 3, 7, arguments);
+}
+
+static void step_read(struct click *click, const redisReply *reply)
+{
+    struct request *request = &click->request;
+    request->seq = redis_reply_int(reply->element[1]);
+    request->previous = (enum vote_type)redis_reply_int(reply->element[2]);
+    request->vote_type = (enum vote_type)redis_reply_int(reply->element[3]);
+    request->action = vote_action_between(request->previous, request->vote_type);
+    click->upvotes = redis_reply_int(reply->element[4]);
+    click->downvotes = redis_reply_int(reply->element[5]);
+    click->in_redis = true;
+}
+
+enum step { STEP_TAKEN, STEP_MISSING, STEP_NO_REDIS };
+
+static enum step optimistic_step(struct ingest *ingest, struct click *click, struct error *error)
+{
+    step_add(ingest, click);
+    click->redis.deadline_us = click->redis_until_us;
+    bool answered = redis_run(ingest->redis, &click->redis, error);
+    const redisReply *reply = redis_reply(&click->redis, click->redis.count - 1);
+    enum step step = STEP_NO_REDIS;
+    if (reply && reply->elements >= 6) {
+        step_read(click, reply);
+        step = STEP_TAKEN;
+    } else if (answered) {
+        step = STEP_MISSING;
+    }
+    redis_batch_clear(&click->redis);
+    return step;
+}
+
+enum optimistic optimistic_vote(struct ingest *ingest, struct click *click, struct error *error)
+{
+    for (int i = 0; i < LOAD_TRIES; i++) {
+        enum step step = optimistic_step(ingest, click, error);
+        if (step == STEP_TAKEN)
+            return OPTIMISTIC_OK;
+        if (step == STEP_NO_REDIS)
+            break;
+        enum optimistic loaded = load_project(ingest, click, error);
+        if (loaded == OPTIMISTIC_UNKNOWN_PROJECT)
+            return loaded;
+        if (loaded == OPTIMISTIC_UNAVAILABLE)
+            break;
+        click->redis_until_us = clock_mono_us() + ingest->config->redis.timeout_us;
+    }
+    metric_add(ingest->metrics.without_redis, 1);
+    return load_step(ingest, click, error);
+}
+
+/* Reads the hash that optimistic_record wrote. */
+static bool recall_read(struct click *click, const redisReply *reply)
+{
+    struct request *request = &click->request;
+    if (!reply || reply->elements < 6)
         return false;
-    *missing = reply->elements < 6;
-    if (!*missing) {
-        request->seq = reply_int(reply->element[1]);
-        request->previous = (enum vote_type)reply_int(reply->element[2]);
-        request->vote_type = (enum vote_type)reply_int(reply->element[3]);
-        shown->upvotes = reply_int(reply->element[4]);
-        shown->downvotes = reply_int(reply->element[5]);
-        request->action = vote_action_between(request->previous, request->vote_type);
+    for (size_t i = 0; i < 6; i++) {
+        if (!reply->element[i]->str)
+            return false;
     }
-    freeReplyObject(reply);
-    return true;
+    if (strcmp(reply->element[0]->str, request->user_id) != 0 ||
+        strcmp(reply->element[1]->str, request->project_id) != 0 ||
+        !vote_type_parse(reply->element[2]->str, &request->vote_type) ||
+        !vote_type_parse(reply->element[3]->str, &request->previous) ||
+        !vote_action_parse(reply->element[4]->str, &request->action))
+        return false;
+    request->seq = redis_reply_int(reply->element[5]);
+    return request->seq > 0;
 }
 
-/* Counts, voters and the newest seq in one statement, so in one snapshot: no rows when there is no
- * such project; one row with a NULL user when nobody has voted. */
-static const char load_sql[] =
-    "select p.upvotes, p.downvotes, p.version, v.user_id, v.value, "
-    "       coalesce(max(v.seq) over (), 0) "
-    "  from vote.projects p left join vote.votes v using (project_id) where p.project_id = $1";
-
-static bool load_into_redis(struct ingest_redis *redis, const char *project_id, PGresult *rows,
-                            bool *loaded, struct error *error)
+bool optimistic_recall(struct ingest *ingest, struct click *click)
 {
+    char key[KEY_SIZE];
     struct project_keys keys;
-    size_t count = 8;
-    keys_make(&keys, project_id);
-    const char **arguments = malloc((8 + 2 * (size_t)PQntuples(rows)) * sizeof *arguments);
-    if (!arguments)
-        abort();
-    const char *head[] = {keys.state,
-                          keys.voters,
-                          keys.pending,
-                          keys.settled,
-                          PQgetvalue(rows, 0, 0),
-                          PQgetvalue(rows, 0, 1),
-                          PQgetvalue(rows, 0, 2),
-                          PQgetvalue(rows, 0, 5)};
-    memcpy(arguments, head, sizeof head);
-    for (int row = 0; row < PQntuples(rows); row++) {
-        if (PQgetisnull(rows, row, 3))
-            continue;
-        arguments[count++] = PQgetvalue(rows, row, 3);
-        arguments[count++] = PQgetvalue(rows, row, 4);
-    }
-    redisReply *reply = redis_run(&redis->client, &redis->load, 4, (int)count, arguments, error);
-    free(arguments);
-    *loaded = reply && reply->integer == 1;
-    freeReplyObject(reply);
-    return reply != NULL;
-}
-
-static PGresult *load_read(struct ingest *ingest, struct pg *pg, const char *project_id,
-                           struct error *error)
-{
-    const char *parameters[] = {project_id};
-    if (ingest->config->unknown_project == UNKNOWN_CREATE) {
-        PGresult *made = pg_query(
-            pg, "insert into vote.projects (project_id) values ($1) on conflict do nothing", 1,
-            parameters, error);
-        if (!made)
-            return NULL;
-        PQclear(made);
-    }
-    return pg_query(pg, load_sql, 1, parameters, error);
-}
-
-/* Reads Postgres and fills Redis, again while a commit slips in between. */
-static enum optimistic load_try(struct ingest *ingest, struct ingest_redis *redis, struct pg *pg,
-                                const char *project_id, struct error *error)
-{
-    bool loaded = false;
-    for (int i = 0; i < LOAD_TRIES && !loaded; i++) {
-        if (i > 0)
-            clock_sleep_us(LOAD_RETRY_US);
-        PGresult *rows = load_read(ingest, pg, project_id, error);
-        if (!rows)
-            return OPTIMISTIC_UNAVAILABLE;
-        bool known = PQntuples(rows) > 0;
-        bool answered = known && load_into_redis(redis, project_id, rows, &loaded, error);
-        PQclear(rows);
-        if (!known)
-            return OPTIMISTIC_UNKNOWN_PROJECT;
-        if (!answered)
-            return OPTIMISTIC_UNAVAILABLE;
-    }
-    if (!loaded)
-        error_set(error, ERROR_RETRY, "project state changes faster than it can be loaded");
-    return loaded ? OPTIMISTIC_OK : OPTIMISTIC_UNAVAILABLE;
-}
-
-static pthread_mutex_t *load_lock(struct ingest *ingest, const char *project_id)
-{
-    size_t hash = 5381;
-    for (; *project_id; project_id++)
-        hash = hash * 33 + (unsigned char)*project_id;
-    return &ingest->load_locks[hash % LOAD_LOCKS];
-}
-
-static enum optimistic optimistic_load(struct ingest *ingest, struct ingest_redis *redis,
-                                       const char *project_id, struct error *error)
-{
-    pthread_mutex_t *lock = load_lock(ingest, project_id);
-    pthread_mutex_lock(lock);
-    struct pg *pg = pool_take(&ingest->pg_pool);
-    enum optimistic outcome = load_try(ingest, redis, pg, project_id, error);
-    pool_give(&ingest->pg_pool, pg);
-    pthread_mutex_unlock(lock);
-    return outcome;
-}
-
-enum optimistic optimistic_vote(struct ingest *ingest, struct request *request, bool toggle,
-                                struct shown *shown, struct error *error)
-{
-    struct ingest_redis *redis = pool_take(&ingest->redis_pool);
-    enum optimistic outcome = OPTIMISTIC_OK;
-    bool missing = true;
-    for (int i = 0; i < LOAD_TRIES && missing && outcome == OPTIMISTIC_OK; i++) {
-        if (!optimistic_step(redis, request, toggle, shown, &missing, error))
-            outcome = OPTIMISTIC_UNAVAILABLE;
-        else if (missing)
-            outcome = optimistic_load(ingest, redis, request->project_id, error);
-    }
-    atomic_store(&ingest->redis_check->ready, redis->client.context != NULL);
-    pool_give(&ingest->redis_pool, redis);
-    if (outcome == OPTIMISTIC_OK && missing) {
-        error_set(error, ERROR_RETRY, "redis drops the project's state as fast as it is loaded");
-        return OPTIMISTIC_UNAVAILABLE;
-    }
-    return outcome;
-}
-
-void optimistic_record(struct ingest *ingest, const struct request *request)
-{
-    struct ingest_redis *redis = pool_take(&ingest->redis_pool);
     struct error error;
-    char accepted_at[CLOCK_TEXT_SIZE];
-    const char *id = request->request_id, *type = vote_type_name(request->vote_type);
+    key_of_request(key, click->request.request_id);
+    project_keys_make(&keys, click->request.project_id);
+    redis_add(&click->redis, key, "HMGET %s user_id project_id vote_type previous action seq", key);
+    redis_add(&click->redis, keys.state, "HMGET %s upvotes downvotes", keys.state);
+    click->redis.deadline_us = click->redis_until_us;
+    bool found = redis_run(ingest->redis, &click->redis, &error) &&
+                 recall_read(click, redis_reply(&click->redis, 0));
+    const redisReply *counts = found ? redis_reply(&click->redis, 1) : NULL;
+    if (counts && counts->elements == 2) {
+        click->upvotes = redis_reply_int(counts->element[0]);
+        click->downvotes = redis_reply_int(counts->element[1]);
+    }
+    redis_batch_clear(&click->redis);
+    return found;
+}
+
+/* The user's own view, ahead of the commit: value, accepted_at_ms and seq by project. */
+static void recent_add(struct redis_batch *batch, const struct request *request)
+{
+    char recent[KEY_SIZE], upvotes[KEY_SIZE];
+    key_of_recent(recent, request->user_id);
+    key_of_upvotes(upvotes, request->user_id);
+    redis_add(batch, recent, "HSET %s %s %d,%lld,%lld", recent, request->project_id,
+              (int)request->vote_type, (long long)request->accepted_at_ms, (long long)request->seq);
+    redis_add(batch, recent, "EXPIRE %s %d", recent, (int)REQUEST_KEPT_S);
+    redis_add(batch, upvotes, "%s %s %s", request->vote_type == VOTE_UP ? "SADD" : "SREM", upvotes,
+              request->project_id);
+}
+
+void optimistic_record(struct ingest *ingest, struct click *click)
+{
+    const struct request *request = &click->request;
+    const char *type = vote_type_name(request->vote_type), *id = request->request_id;
+    char accepted_at[CLOCK_TEXT_SIZE], key[KEY_SIZE];
+    struct redis_batch *batch = &click->record;
     clock_format_ms(request->accepted_at_ms, accepted_at);
-    if (redis_connect(&redis->client, &error)) {
-        /* HSETNX: the commit may have been faster and have written the final state. */
-        redis_queue(&redis->client, "HSETNX vote:request:%s state pending", id);
-        redis_queue(
-            &redis->client,
-            "HSET vote:request:%s user_id %s project_id %s vote_type %s action %s accepted_at %s",
-            id, request->user_id, request->project_id, type, vote_action_name(request->action),
-            accepted_at);
-        redis_queue(&redis->client, "EXPIRE vote:request:%s 86400", id);
-        redis_queue(&redis->client,
-                    "XADD vote:events MAXLEN ~ 10000 * request_id %s user_id %s project_id %s "
-                    "vote_type %s action %s",
-                    id, request->user_id, request->project_id, type,
-                    vote_action_name(request->action));
-        redis_queue(&redis->client, "%s user:%s:upvotes %s",
-                    request->vote_type == VOTE_UP ? "SADD" : "SREM", request->user_id,
-                    request->project_id);
-        if (!redis_collect(&redis->client, 5, &error))
-            log_error(ingest->log, LOG_WARN, "status not recorded", &error);
-    }
-    pool_give(&ingest->redis_pool, redis);
+    key_of_request(key, id);
+    /* HSETNX: the commit may have been faster and have written the final state. */
+    redis_add(batch, key, "HSETNX %s state pending", key);
+    redis_add(batch, key,
+              "HSET %s user_id %s project_id %s vote_type %s previous %s action %s seq %lld "
+              "accepted_at %s",
+              key, request->user_id, request->project_id, type, vote_type_name(request->previous),
+              vote_action_name(request->action), (long long)request->seq, accepted_at);
+    redis_add(batch, key, "EXPIRE %s %d", key, (int)REQUEST_KEPT_S);
+    redis_add(batch, KEY_EVENTS,
+              "XADD " KEY_EVENTS " MAXLEN ~ 10000 * request_id %s user_id %s project_id %s "
+              "vote_type %s action %s",
+              id, request->user_id, request->project_id, type, vote_action_name(request->action));
+    recent_add(batch, request);
+    redis_submit(ingest->redis, batch);
 }
 
-void optimistic_undo(struct ingest *ingest, const struct request *request)
+void optimistic_recorded(struct ingest *ingest, struct click *click)
 {
-    struct ingest_redis *redis = pool_take(&ingest->redis_pool);
-    struct project_keys keys;
     struct error error;
-    keys_make(&keys, request->project_id);
-    const char *arguments[] = {keys.state,          keys.voters,
-                               keys.pending,        request->user_id,
-                               request->request_id, value_names[request->previous + 1]};
-    redisReply *reply = redis_run(&redis->client, &redis->undo, 3, 6, arguments, &error);
-    if (!reply)
+    if (!redis_wait(&click->record, &error) && click->in_redis)
+        log_error(ingest->log, LOG_WARN, "status not recorded", &error);
+    redis_batch_clear(&click->record);
+}
+
+void optimistic_undo(struct ingest *ingest, struct click *click)
+{
+    const struct request *request = &click->request;
+    struct redis_batch *batch = &click->redis;
+    struct project_keys keys;
+    char request_key[KEY_SIZE], recent[KEY_SIZE], upvotes[KEY_SIZE];
+    struct error error;
+    project_keys_make(&keys, request->project_id);
+    key_of_request(request_key, request->request_id);
+    key_of_recent(recent, request->user_id);
+    key_of_upvotes(upvotes, request->user_id);
+    const char *arguments[] = {keys.state, keys.voters, keys.pending, request->request_id};
+    redis_add_script(batch, &script_undo, 3, 4, arguments);
+    redis_add(batch, request_key, "DEL %s", request_key);
+    redis_add(batch, recent, "HDEL %s %s", recent, request->project_id);
+    redis_add(batch, upvotes, "%s %s %s", request->previous == VOTE_UP ? "SADD" : "SREM", upvotes,
+              request->project_id);
+    if (!redis_run(ingest->redis, batch, &error) && click->in_redis)
         log_error(ingest->log, LOG_WARN, "optimistic change not taken back", &error);
-    freeReplyObject(reply);
-    if (redis_connect(&redis->client, &error)) {
-        redis_queue(&redis->client, "DEL vote:request:%s", request->request_id);
-        redis_queue(&redis->client, "%s user:%s:upvotes %s",
-                    request->previous == VOTE_UP ? "SADD" : "SREM", request->user_id,
-                    request->project_id);
-        if (!redis_collect(&redis->client, 2, &error))
-            log_error(ingest->log, LOG_WARN, "status not taken back", &error);
-    }
-    pool_give(&ingest->redis_pool, redis);
+    redis_batch_clear(batch);
 }

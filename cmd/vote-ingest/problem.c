@@ -12,6 +12,8 @@ void problem_reply(struct http_request *request, int status, const char *type, c
     char request_id[REQUEST_ID_SIZE];
     request_id_make(request_id);
     metric_add(status < 500 ? ingest->metrics.refused_client : ingest->metrics.refused_server, 1);
+    if (status >= 500 && !strcmp(request->method, "POST"))
+        totals_failed(ingest->totals);
     buf_char(&body, '{');
     buf_member(&body, "type");
     buf_format(&body, "\"https://votepipe.dev/problems/%s\"", type);
@@ -33,9 +35,9 @@ void problem_reply(struct http_request *request, int status, const char *type, c
 void problem_unavailable(struct http_request *request, const struct error *error)
 {
     struct ingest *ingest = request->context;
-    log_error(ingest->log, LOG_WARN, "vote refused", error);
+    log_error(ingest->log, LOG_WARN, "unavailable", error);
     problem_reply(request, 503, "temporary-reduced-capacity",
-                  "the vote could not be kept just now; try again", NULL, "Retry-After: 1\r\n");
+                  "the service cannot do this just now; try again", NULL, "Retry-After: 1\r\n");
 }
 
 void problem_refuse(struct http_request *request, int status, const char *allow)

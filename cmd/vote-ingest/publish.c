@@ -78,35 +78,43 @@ void publish_close(struct ingest *ingest)
     rd_kafka_destroy(ingest->producer);
 }
 
-static rd_kafka_resp_err_t publish_send(struct ingest *ingest, const struct request *request,
-                                        const char *traceparent, struct delivery *delivery)
+static rd_kafka_resp_err_t publish_send(struct ingest *ingest, const struct click *click,
+                                        struct delivery *delivery)
 {
+    const struct request *request = &click->request;
     struct buf json = {0};
     request_encode(request, &json);
     rd_kafka_headers_t *headers =
         kafka_event_headers("vote.requested.v1", "/vote-ingest", request->request_id,
-                            request->accepted_at_ms, traceparent);
+                            request->accepted_at_ms, click->traceparent);
     rd_kafka_resp_err_t code = kafka_send(ingest->producer, TOPIC_REQUESTS, request->project_id,
                                           json.data, json.size, headers, delivery);
     buf_free(&json);
     return code;
 }
 
-bool publish_request(struct ingest *ingest, const struct request *request, const char *traceparent,
-                     void (*between)(struct ingest *, const struct request *), struct error *error)
+static rd_kafka_resp_err_t publish_try(struct ingest *ingest, struct click *click)
 {
     struct delivery delivery = {0};
     int64_t start_us = clock_mono_us();
     sem_init(&delivery.done, 0, 0);
-    delivery.code = publish_send(ingest, request, traceparent, &delivery);
+    delivery.code = publish_send(ingest, click, &delivery);
     if (!delivery.code) {
-        between(ingest, request);
+        optimistic_record(ingest, click);
         while (sem_wait(&delivery.done) && errno == EINTR)
             ;
+        optimistic_recorded(ingest, click);
     }
     sem_destroy(&delivery.done);
     histogram_record(ingest->metrics.kafka_us, clock_mono_us() - start_us);
-    atomic_store(&ingest->kafka_check->ready, delivery.code == 0);
-    return !delivery.code ||
-           error_set(error, ERROR_UNAVAILABLE, "kafka: %s", rd_kafka_err2str(delivery.code));
+    return delivery.code;
+}
+
+bool publish_click(struct ingest *ingest, struct click *click, struct error *error)
+{
+    if (!breaker_allows(&ingest->breaker))
+        return error_set(error, ERROR_UNAVAILABLE, "kafka: not reachable just now");
+    rd_kafka_resp_err_t code = publish_try(ingest, click);
+    breaker_report(&ingest->breaker, !code);
+    return !code || error_set(error, ERROR_UNAVAILABLE, "kafka: %s", rd_kafka_err2str(code));
 }

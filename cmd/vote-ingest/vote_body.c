@@ -7,7 +7,7 @@
 #include <jansson.h>
 #include <string.h>
 
-static void problem_add(struct buf *problems, const char *field, const char *detail)
+void problem_add(struct buf *problems, const char *field, const char *detail)
 {
     if (problems->size)
         buf_char(problems, ',');

@@ -2,6 +2,7 @@
  * Apache-2.0 */
 #include "vote-load/load.h"
 
+#include "base/hash.h"
 #include "base/units.h"
 #include "vote/event.h"
 
@@ -26,14 +27,6 @@ static void *grown(void *memory, size_t size)
     return memory;
 }
 
-static uint64_t text_hash(const char *text)
-{
-    uint64_t hash = 14695981039346656037u;
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
-    return hash;
-}
-
 static void names_rehash(struct names *names)
 {
     free(names->slots);
@@ -42,7 +35,7 @@ static void names_rehash(struct names *names)
     if (!names->slots)
         abort();
     for (size_t i = 0; i < names->count; i++) {
-        size_t slot = text_hash(names->text[i]) % names->slot_count;
+        size_t slot = hash_text(names->text[i]) % names->slot_count;
         while (names->slots[slot])
             slot = (slot + 1) % names->slot_count;
         names->slots[slot] = (uint32_t)i + 1;
@@ -53,7 +46,7 @@ uint32_t names_intern(struct names *names, const char *text)
 {
     if (names->count * 2 >= names->slot_count)
         names_rehash(names);
-    size_t slot = text_hash(text) % names->slot_count;
+    size_t slot = hash_text(text) % names->slot_count;
     for (; names->slots[slot]; slot = (slot + 1) % names->slot_count) {
         if (!strcmp(names->text[names->slots[slot] - 1], text))
             return names->slots[slot] - 1;

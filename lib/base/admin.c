@@ -32,13 +32,14 @@ static void admin_get_readyz(struct http_request *request)
 {
     struct admin *admin = request->context;
     struct buf checks = {0}, out = {0};
-    bool draining = atomic_load(&admin->draining), ready = !draining;
+    bool draining = atomic_load(&admin->draining), all = true;
     buf_char(&checks, '{');
     for (size_t i = 0; i < admin->check_count; i++) {
         bool up = atomic_load(&admin->checks[i].ready);
-        ready = ready && up;
+        all = all && up;
         buf_member_text(&checks, admin->checks[i].name, up ? "ok" : "not ready");
     }
+    bool ready = !draining && (admin->is_ready ? admin->is_ready(admin) : all);
     buf_format(&out, "{\"status\":\"%s\",\"checks\":%s}}\n",
                ready      ? "ok"
                : draining ? "draining"
@@ -68,6 +69,15 @@ struct admin_check *admin_add_check(struct admin *admin, const char *name)
     struct admin_check *check = &admin->checks[admin->check_count++];
     check->name = name;
     return check;
+}
+
+bool admin_is_up(const struct admin *admin, const char *name)
+{
+    for (size_t i = 0; i < admin->check_count; i++) {
+        if (!strcmp(admin->checks[i].name, name))
+            return atomic_load(&admin->checks[i].ready);
+    }
+    return false;
 }
 
 bool admin_start(struct admin *admin, const char *listen, struct error *error)

@@ -24,10 +24,15 @@ struct admin {
     size_t check_count;
     _Atomic int64_t beat_us; /* the loop's last turn, monotonic */
     _Atomic int draining;    /* not ready any more, still healthy */
+    /* Whether it can do its work; NULL: when every check is ready. */
+    bool (*is_ready)(const struct admin *admin);
 };
 
 /* Adds a dependency that is not ready yet. Call before admin_start. */
 struct admin_check *admin_add_check(struct admin *admin, const char *name);
+
+/* Whether the dependency of that name is ready just now. */
+bool admin_is_up(const struct admin *admin, const char *name);
 
 bool admin_start(struct admin *admin, const char *listen, struct error *error)
     __attribute__((warn_unused_result));

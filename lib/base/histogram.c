@@ -1,8 +1,6 @@
 /* histogram.c - log-linear latency histogram. SPDX-License-Identifier: Apache-2.0 */
 #include "base/histogram.h"
 
-#include <stddef.h>
-
 /* Values below 64 have a bucket each; above, each power of two is cut into 64. */
 static size_t bucket_of(uint64_t value)
 {
@@ -62,6 +60,17 @@ void histogram_add(struct histogram *into, const struct histogram *from)
     add(&into->count, load(&from->count));
     add(&into->sum, load(&from->sum));
     raise_max(&into->max, load(&from->max));
+}
+
+void histogram_add_bucket(struct histogram *histogram, size_t index, uint64_t count)
+{
+    uint64_t value = bucket_top(index);
+    if (!count)
+        return;
+    add(&histogram->buckets[index], count);
+    add(&histogram->count, count);
+    add(&histogram->sum, count * value);
+    raise_max(&histogram->max, value);
 }
 
 int64_t histogram_quantile(const struct histogram *histogram, double fraction)

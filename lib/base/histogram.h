@@ -7,6 +7,7 @@
 #define BASE_HISTOGRAM_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
@@ -27,6 +28,10 @@ struct histogram {
 void histogram_record(struct histogram *histogram,
                       int64_t value); /* a negative value counts as 0 */
 void histogram_add(struct histogram *into, const struct histogram *from);
+
+/* Adds `count` records that another process has in its bucket `index` (below HISTOGRAM_BUCKETS);
+ * each counts as the bucket's largest value. */
+void histogram_add_bucket(struct histogram *histogram, size_t index, uint64_t count);
 
 /* The value that `fraction` (0 to 1) of the records do not exceed, within the precision and never
  * above the true maximum; 0 when empty. */

@@ -1,6 +1,8 @@
 /* http.c - HTTP server by civetweb. SPDX-License-Identifier: Apache-2.0 */
 #include "base/http.h"
 
+#include "base/clock.h"
+
 #include <civetweb.h>
 #include <errno.h>
 #include <stdio.h>
@@ -51,6 +53,12 @@ const char *http_header(const struct http_request *request, const char *name)
     return mg_get_header(request->connection, name);
 }
 
+bool http_query(const struct http_request *request, const char *name, char *value, size_t size)
+{
+    const char *query = request->query;
+    return query && mg_get_var(query, strlen(query), name, value, size) >= 0;
+}
+
 /* What a refused body still has to send, up to a bound, so that the client reads our answer instead
  * of a reset; past the bound the connection ends. */
 static void body_discard(struct http_request *request)
@@ -72,8 +80,13 @@ enum http_body http_read_body(struct http_request *request, size_t max_bytes, st
         body_discard(request);
         return HTTP_BODY_TOO_LARGE;
     }
+    int64_t until_us = clock_mono_us() + HTTP_BODY_TIMEOUT_US;
     while ((got = mg_read(request->connection, chunk, sizeof chunk)) > 0) {
         buf_put(body, chunk, (size_t)got);
+        if (clock_mono_us() > until_us) {
+            mg_disable_connection_keep_alive(request->connection);
+            return HTTP_BODY_BROKEN;
+        }
         if (body->size > max_bytes) {
             body_discard(request);
             return HTTP_BODY_TOO_LARGE;
@@ -95,6 +108,45 @@ static bool keeps_alive(const struct http_request *request)
     return version && !strcmp(version, "1.1");
 }
 
+/* Whether the list (of origins by comma, or "*") has this origin. */
+static bool origin_is_listed(const char *origins, const char *origin)
+{
+    size_t size = strlen(origin);
+    while (*origins) {
+        size_t length = strcspn(origins, ",");
+        if (!strncmp(origins, "*", length) || (length == size && !strncmp(origins, origin, size)))
+            return true;
+        origins += length + strspn(origins + length, ", ");
+    }
+    return false;
+}
+
+/* Lets pages of the configured origins read the answer. */
+static void cors_put(const struct http_request *request, struct buf *out)
+{
+    const char *origin = request->cors_origins ? http_header(request, "Origin") : NULL;
+    if (request->cors_origins)
+        buf_text(out, "Vary: Origin\r\n");
+    if (!origin || !origin_is_listed(request->cors_origins, origin))
+        return;
+    buf_format(out,
+               "Access-Control-Allow-Origin: %s\r\n"
+               "Access-Control-Expose-Headers: Location, ETag, Retry-After, RateLimit, "
+               "RateLimit-Policy, Idempotent-Replayed\r\n",
+               origin);
+}
+
+/* Answers what a browser asks before a call of another origin. */
+static void cors_preflight(struct http_request *request)
+{
+    http_reply(request, 204, NULL,
+               "Access-Control-Allow-Methods: GET, POST\r\n"
+               "Access-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, "
+               "traceparent\r\n"
+               "Access-Control-Max-Age: 600\r\n",
+               NULL, 0);
+}
+
 void http_reply(struct http_request *request, int status, const char *content_type,
                 const char *headers, const void *body, size_t size)
 {
@@ -104,6 +156,7 @@ void http_reply(struct http_request *request, int status, const char *content_ty
     buf_format(&out, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
     if (!bodiless)
         buf_format(&out, "Content-Type: %s\r\nContent-Length: %zu\r\n", content_type, size);
+    cors_put(request, &out);
     buf_format(&out, "Connection: %s\r\n%s\r\n", keeps_alive(request) ? "keep-alive" : "close",
                headers ? headers : "");
     if (!bodiless && strcmp(request->method, "HEAD") != 0)
@@ -162,8 +215,12 @@ static int http_on_request(struct mg_connection *connection, void *user)
                                    .method = info->request_method,
                                    .path = info->local_uri,
                                    .query = info->query_string,
+                                   .cors_origins = server->settings.cors_origins,
                                    .context = server->settings.context};
-    http_dispatch(server, &request);
+    if (request.cors_origins && !strcmp(request.method, "OPTIONS"))
+        cors_preflight(&request);
+    else
+        http_dispatch(server, &request);
     return 1;
 }
 

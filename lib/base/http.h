@@ -21,7 +21,8 @@ struct http_request {
     const char *path;                    /* decoded, without the query */
     const char *query;                   /* NULL when there is none */
     char parameter[HTTP_PARAMETER_SIZE]; /* what stood for {} in the route's path */
-    void *context;                       /* the server's */
+    const char *cors_origins;
+    void *context; /* the server's */
     bool replied;
 };
 
@@ -38,6 +39,7 @@ struct http_settings {
     int threads;        /* connections served at once; more wait in the backlog */
     const struct http_route *routes;
     size_t route_count;
+    const char *cors_origins; /* "*", or origins by comma; NULL: none (Fetch standard, CORS) */
     void *context;
     /* Answers 404 and 405 (with `allow`, the methods there are, or NULL). */
     void (*refuse)(struct http_request *request, int status, const char *allow);
@@ -54,9 +56,14 @@ void http_stop(struct http_server *server);
 /* A header's value by its name in any case, or NULL. */
 const char *http_header(const struct http_request *request, const char *name);
 
+enum { HTTP_BODY_TIMEOUT_US = 10 * 1000 * 1000 };
 enum http_body { HTTP_BODY_OK, HTTP_BODY_TOO_LARGE, HTTP_BODY_BROKEN };
 
-/* Reads the whole body, at most `max_bytes` of it, into `body`. */
+/* Copies a decoded query parameter into `value`; false when it is absent or does not fit. */
+bool http_query(const struct http_request *request, const char *name, char *value, size_t size);
+
+/* Reads the whole body, at most `max_bytes` of it and for at most HTTP_BODY_TIMEOUT_US, into
+ * `body`. */
 enum http_body http_read_body(struct http_request *request, size_t max_bytes, struct buf *body)
     __attribute__((warn_unused_result));
 

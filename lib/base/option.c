@@ -309,6 +309,13 @@ static bool value_convert_pairs(struct option_value *value, struct error *error)
     return true;
 }
 
+static bool value_convert_quota(struct option_value *value, struct error *error)
+{
+    struct option_quota *quota = value->member;
+    return units_parse_quota(value->text, &quota->count, &quota->window_us) ||
+           value_refuse(value, error, "not a count in a time, like 30/10s, nor 0");
+}
+
 static bool value_convert(struct option_value *value, struct error *error)
 {
     switch (value->option->type) {
@@ -319,6 +326,7 @@ static bool value_convert(struct option_value *value, struct error *error)
     case OPTION_RATE:
         return units_parse_rate_per_s(value->text, value->member) ||
                value_refuse(value, error, "not a rate with its unit, like 500/s");
+    case OPTION_QUOTA: return value_convert_quota(value, error);
     case OPTION_SWITCH: return value_convert_switch(value, error);
     case OPTION_CHOICE: return value_convert_choice(value, error);
     case OPTION_PAIRS: return value_convert_pairs(value, error);

@@ -19,6 +19,7 @@ enum option_type {
     OPTION_DURATION, /* int64_t in microseconds, within [min, max] */
     OPTION_SIZE,     /* int64_t in bytes, within [min, max] */
     OPTION_RATE,     /* double per second; 0 is "no limit" */
+    OPTION_QUOTA,    /* struct option_quota: 30/10s; 0 is "no limit" */
     OPTION_SWITCH,   /* bool; a bare --name, or --name=false */
     OPTION_CHOICE,   /* int: the index in `choices` */
     OPTION_PAIRS,    /* struct option_pairs; repeatable, KEY=VALUE */
@@ -29,6 +30,12 @@ enum option_flags {
     OPTION_URL = 2,      /* printed without its password */
     OPTION_REQUIRED = 4, /* the start stops without it */
     OPTION_FLAG_ONLY = 8 /* has no environment variable: it belongs to one call */
+};
+
+/* So many in a window of time; a count of 0 is "no limit". */
+struct option_quota {
+    int64_t count;
+    int64_t window_us;
 };
 
 struct option_pairs {

@@ -25,12 +25,14 @@ void pool_give(struct pool *pool, void *thing)
     pthread_mutex_unlock(&pool->lock);
 }
 
-void *pool_take(struct pool *pool)
+void *pool_take(struct pool *pool, int64_t deadline_us)
 {
+    struct timespec deadline = {deadline_us / 1000000, deadline_us % 1000000 * 1000};
     pthread_mutex_lock(&pool->lock);
-    while (pool->idle_count == 0)
-        pthread_cond_wait(&pool->returned, &pool->lock);
-    void *thing = pool->idle[--pool->idle_count];
+    while (pool->idle_count == 0 &&
+           pthread_cond_clockwait(&pool->returned, &pool->lock, CLOCK_MONOTONIC, &deadline) == 0)
+        ;
+    void *thing = pool->idle_count ? pool->idle[--pool->idle_count] : NULL;
     pthread_mutex_unlock(&pool->lock);
     return thing;
 }

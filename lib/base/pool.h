@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { POOL_MAX = 64 };
 
@@ -22,8 +23,8 @@ void pool_destroy(struct pool *pool);
  */
 void pool_give(struct pool *pool, void *thing);
 
-/* Takes one out, waiting for one to come back. */
-void *pool_take(struct pool *pool);
+/* Takes one out, waiting for one to come back until the monotonic deadline; NULL when none did. */
+void *pool_take(struct pool *pool, int64_t deadline_us);
 
 /* Takes one out without waiting, NULL when none is there: for emptying a pool at the end. */
 void *pool_take_idle(struct pool *pool);

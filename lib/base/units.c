@@ -99,6 +99,27 @@ bool units_parse_rate_per_s(const char *text, double *per_s)
     return true;
 }
 
+bool units_parse_quota(const char *text, int64_t *count, int64_t *window_us)
+{
+    char number[20];
+    const char *slash = strchr(text, '/');
+    *count = *window_us = 0;
+    if (!strcmp(text, "0"))
+        return true;
+    if (!slash || slash == text || (size_t)(slash - text) >= sizeof number)
+        return false;
+    snprintf(number, sizeof number, "%.*s", (int)(slash - text), text);
+    const char *window = slash + 1;
+    bool bare_unit = *window && !strchr("0123456789", *window); /* 5/s is 5/1s */
+    char one[8];
+    if (bare_unit) {
+        snprintf(one, sizeof one, "1%s", window);
+        window = one;
+    }
+    return units_parse_int(number, count) && *count > 0 &&
+           units_parse_duration_us(window, window_us) && *window_us > 0;
+}
+
 bool units_parse_int(const char *text, int64_t *value)
 {
     char *end;

@@ -1,8 +1,14 @@
 /* pg.c - a thin manner around libpq. SPDX-License-Identifier: Apache-2.0 */
 #include "pg/pg.h"
 
+#include "base/clock.h"
+
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { CONNECT_TIMEOUT_US = 5 * 1000 * 1000 };
 
 /* clang-format off */
 const struct option pg_options[] = {
@@ -19,18 +25,47 @@ static bool pg_fail(struct error *error, const char *what, const char *message)
     return error_set(error, ERROR_UNAVAILABLE, "%s: %.*s", what, size, message);
 }
 
+/* Waits for the socket; false when the deadline has come. */
+static bool pg_await(const struct pg *pg, bool for_writing, int64_t deadline_us)
+{
+    struct pollfd fd = {.fd = PQsocket(pg->connection), .events = for_writing ? POLLOUT : POLLIN};
+    int ready;
+    do
+        ready = poll(&fd, 1, clock_until_ms(deadline_us));
+    while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
+static bool pg_connect_wait(struct pg *pg, int64_t deadline_us)
+{
+    PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+    while (status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING) {
+        if (!pg_await(pg, status == PGRES_POLLING_WRITING, deadline_us))
+            return false;
+        status = PQconnectPoll(pg->connection);
+    }
+    return true;
+}
+
 bool pg_connect(struct pg *pg, struct error *error)
 {
+    char options[64];
     if (pg->connection && PQstatus(pg->connection) == CONNECTION_OK)
         return true;
     pg_close(pg);
-    const char *keywords[] = {"dbname", "application_name", "connect_timeout", "client_encoding",
-                              NULL};
-    const char *values[] = {pg->url, pg->name, "5", "UTF8", NULL};
-    pg->connection = PQconnectdbParams(keywords, values, 1);
+    /* The server gives up with us, so that nothing happens behind the caller's back. */
+    snprintf(options, sizeof options, "-c statement_timeout=%lld",
+             (long long)(pg->timeout_us / 1000));
+    const char *keywords[] = {"dbname", "application_name", "options", "client_encoding", NULL};
+    const char *values[] = {pg->url, pg->name, pg->timeout_us ? options : NULL, "UTF8", NULL};
+    int64_t limit_us = pg->timeout_us ? pg->timeout_us : CONNECT_TIMEOUT_US;
+    pg->connection = PQconnectStartParams(keywords, values, 1);
+    bool in_time = PQstatus(pg->connection) == CONNECTION_BAD ||
+                   pg_connect_wait(pg, clock_mono_us() + limit_us);
     if (PQstatus(pg->connection) == CONNECTION_OK)
         return true;
-    pg_fail(error, "unable to connect to postgres", PQerrorMessage(pg->connection));
+    pg_fail(error, "unable to connect to postgres",
+            in_time ? PQerrorMessage(pg->connection) : "no answer in time");
     pg_close(pg);
     memcpy(pg->sqlstate, "08006", 6);
     return false;
@@ -42,14 +77,54 @@ void pg_close(struct pg *pg)
     pg->connection = NULL;
 }
 
+/* The last result of the statement that was sent, or NULL when none comes in time. */
+static PGresult *pg_result_until(struct pg *pg, int64_t deadline_us)
+{
+    PGresult *last = NULL, *next;
+    for (;;) {
+        while (PQisBusy(pg->connection)) {
+            if (!pg_await(pg, false, deadline_us)) {
+                PQclear(last);
+                return NULL;
+            }
+            if (!PQconsumeInput(pg->connection))
+                break; /* PQgetResult tells what happened */
+        }
+        if (!(next = PQgetResult(pg->connection)))
+            return last;
+        PQclear(last);
+        last = next;
+        if (PQresultStatus(last) == PGRES_COPY_IN)
+            return last;
+    }
+}
+
+static PGresult *pg_execute(struct pg *pg, const char *sql, int count,
+                            const char *const *parameters)
+{
+    if (!pg->timeout_us)
+        return count ? PQexecParams(pg->connection, sql, count, NULL, parameters, NULL, NULL, 0)
+                     : PQexec(pg->connection, sql);
+    int64_t deadline_us = clock_mono_us() + pg->timeout_us;
+    int sent = count
+                   ? PQsendQueryParams(pg->connection, sql, count, NULL, parameters, NULL, NULL, 0)
+                   : PQsendQuery(pg->connection, sql);
+    return sent ? pg_result_until(pg, deadline_us) : NULL;
+}
+
 PGresult *pg_query(struct pg *pg, const char *sql, int count, const char *const *parameters,
                    struct error *error)
 {
     if (!pg_connect(pg, error))
         return NULL;
-    PGresult *result =
-        count ? PQexecParams(pg->connection, sql, count, NULL, parameters, NULL, NULL, 0)
-              : PQexec(pg->connection, sql);
+    PGresult *result = pg_execute(pg, sql, count, parameters);
+    if (!result) {
+        const char *message = PQerrorMessage(pg->connection);
+        pg_fail(error, "postgres", *message ? message : "no answer in time");
+        memcpy(pg->sqlstate, "08006", 6);
+        pg_close(pg);
+        return NULL;
+    }
     ExecStatusType status = PQresultStatus(result);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_COPY_IN)
         return result;

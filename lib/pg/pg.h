@@ -13,8 +13,9 @@
 #define PG_FENCED "VP001" /* raised by vote.advance */
 
 struct pg {
-    const char *url;  /* borrowed: a libpq connection string or URI */
-    const char *name; /* borrowed: application_name */
+    const char *url;    /* borrowed: a libpq connection string or URI */
+    const char *name;   /* borrowed: application_name */
+    int64_t timeout_us; /* for connecting and for each statement; 0: no limit but 5 s to connect */
     PGconn *connection;
     char sqlstate[6]; /* of the last failure; "08006" when the connection is gone */
 };
@@ -34,7 +35,8 @@ void pg_close(struct pg *pg);
 /* Runs one statement (its own transaction unless one is open) with text parameters, connecting
  * first where needed. Returns its result, which the caller clears, only when the statement has
  * succeeded and, outside a transaction block, is committed. On failure NULL, the error, and
- * `sqlstate`; after a lost connection the statement may or may not have been committed. */
+ * `sqlstate`; after a lost connection, or when the time is over, the statement may or may not have
+ * been committed. */
 PGresult *pg_query(struct pg *pg, const char *sql, int count, const char *const *parameters,
                    struct error *error) __attribute__((warn_unused_result));
 

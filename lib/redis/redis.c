@@ -1,167 +1,106 @@
-/* redis.c - a thin manner around hiredis. SPDX-License-Identifier: Apache-2.0 */
-#include "redis/redis.h"
+/* redis.c - the callers' side of the Redis client: batches, their submission and their replies.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "redis/client.h"
 
 #include "base/clock.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
-enum { RETRY_US = 100 * 1000, DEFAULT_PORT = 6379 };
+enum { LOOK_AGAIN_US = 5 * 1000, DIGEST_LENGTH = 40 };
 
 /* clang-format off */
 const struct option redis_options[] = {
     {.name = "redis-url", .type = OPTION_TEXT, .offset = offsetof(struct redis_config, url),
      .preset = "redis://127.0.0.1:16379", .argument = "URL", .flags = OPTION_URL,
-     .summary = "redis://[:password@]host[:port][/db]"},
+     .summary = "redis://[:password@]host[:port][,...][/db]"},
     {.name = "redis-timeout", .type = OPTION_DURATION,
      .offset = offsetof(struct redis_config, timeout_us), .preset = "50ms", .argument = "DURATION",
      .min = 1000, .max = 60000000, .summary = "longest wait for Redis"},
 };
 /* clang-format on */
 
-struct redis_address {
-    char host[256];
-    int port;
-    int database;
-    char password[256]; /* empty: none */
-};
-
-/* Reads redis://[user:password@]host[:port][/database] (IANA `redis` URI scheme). */
-static bool address_parse(struct redis_address *address, const char *url, struct error *error)
+void queue_push(struct call_queue *queue, struct redis_call *call)
 {
-    const char *rest = strncmp(url, "redis://", 8) ? NULL : url + 8;
-    const char *at = rest ? strrchr(rest, '@') : NULL;
-    *address = (struct redis_address){.port = DEFAULT_PORT};
-    if (at) {
-        const char *colon = memchr(rest, ':', (size_t)(at - rest));
-        const char *start = colon ? colon + 1 : rest;
-        snprintf(address->password, sizeof address->password, "%.*s", (int)(at - start), start);
-        rest = at + 1;
-    }
-    size_t size = rest ? strcspn(rest, ":/") : 0;
-    if (size == 0 || size >= sizeof address->host)
-        return error_set(error, ERROR_CONFIG, "redis-url is not redis://host:port");
-    memcpy(address->host, rest, size);
-    rest += size;
-    if (*rest == ':')
-        address->port = (int)strtol(rest + 1, (char **)&rest, 10);
-    if (*rest == '/')
-        address->database = (int)strtol(rest + 1, (char **)&rest, 10);
-    if (*rest || address->port < 1 || address->port > 65535)
-        return error_set(error, ERROR_CONFIG, "redis-url is not redis://host:port");
-    return true;
+    call->next = NULL;
+    if (queue->last)
+        queue->last->next = call;
+    else
+        queue->first = call;
+    queue->last = call;
 }
 
-void redis_close(struct redis *redis)
+struct redis_call *queue_pop(struct call_queue *queue)
 {
-    redisFree(redis->context);
-    redis->context = NULL;
+    struct redis_call *call = queue->first;
+    if (call && !(queue->first = call->next))
+        queue->last = NULL;
+    return call;
 }
 
-static bool redis_lost(struct redis *redis, struct error *error)
+struct redis_call *call_new(enum call_kind kind, const char *command, int64_t deadline_us)
 {
-    const char *why = redis->context && redis->context->err ? redis->context->errstr : "no answer";
-    error_set(error, ERROR_UNAVAILABLE, "redis: %s", why);
-    redis_close(redis);
-    return false;
-}
-
-static bool redis_greet(struct redis *redis, const struct redis_address *address,
-                        struct error *error)
-{
-    redisReply *reply = NULL;
-    if (address->password[0]) {
-        reply = redisCommand(redis->context, "AUTH %s", address->password);
-        if (!reply || reply->type == REDIS_REPLY_ERROR)
-            error_set(error, ERROR_CONFIG, "redis refuses the password");
-    }
-    if (address->database && (!reply || reply->type != REDIS_REPLY_ERROR)) {
-        freeReplyObject(reply);
-        reply = redisCommand(redis->context, "SELECT %d", address->database);
-    }
-    bool fine = !redis->context->err && (!reply || reply->type != REDIS_REPLY_ERROR);
-    freeReplyObject(reply);
-    return fine || redis_lost(redis, error);
-}
-
-bool redis_connect(struct redis *redis, struct error *error)
-{
-    struct redis_address address;
-    if (redis->context)
-        return true;
-    if (clock_mono_us() < redis->retry_at_us)
-        return error_set(error, ERROR_UNAVAILABLE, "redis: not reachable a moment ago");
-    if (!address_parse(&address, redis->config->url, error))
-        return false;
-    int64_t timeout_us = redis->config->timeout_us;
-    struct timeval timeout = {timeout_us / 1000000, timeout_us % 1000000};
-    redis->context = redisConnectWithTimeout(address.host, address.port, timeout);
-    if (!redis->context)
+    struct redis_call *call = calloc(1, sizeof *call);
+    if (!call)
         abort();
-    if (!redis->context->err && redisSetTimeout(redis->context, timeout) == REDIS_OK &&
-        redis_greet(redis, &address, error))
-        return true;
-    redis->retry_at_us = clock_mono_us() + RETRY_US;
-    if (redis->context) {
-        error_set(error, ERROR_UNAVAILABLE, "unable to connect to redis %s:%d: %s", address.host,
-                  address.port, redis->context->errstr);
-        redis_close(redis);
-    }
-    return false;
+    call->kind = kind;
+    call->command = strdup(command);
+    call->size = strlen(command);
+    call->deadline_us = deadline_us;
+    return call;
 }
 
-/* Takes over a reply: NULL and error replies become failures. */
-static redisReply *redis_check(struct redis *redis, redisReply *reply, struct error *error)
+/* The call's last moment: behind it, the batch may be gone. Takes over the reply. */
+void call_finish(struct redis_call *call, redisReply *reply, const char *failure)
 {
-    if (!reply) {
-        redis_lost(redis, error);
-        return NULL;
+    struct redis_batch *batch = call->batch;
+    if (call->kind != CALL_OF_BATCH) {
+        freeReplyObject(reply);
+        free(call->command);
+        free(call);
+        return;
     }
-    if (reply->type != REDIS_REPLY_ERROR)
-        return reply;
-    error_set(error, ERROR_UNAVAILABLE, "redis: %s", reply->str);
-    freeReplyObject(reply);
-    return NULL;
+    call->reply = reply;
+    if (failure && !batch->failure[0])
+        snprintf(batch->failure, sizeof batch->failure, "%s", failure);
+    if (--batch->left == 0)
+        sem_post(&batch->done);
 }
 
-redisReply *redis_command(struct redis *redis, struct error *error, const char *format, ...)
+/* Takes over `command`, which hiredis has formatted. */
+void call_add(struct redis_batch *batch, const char *key, char *command, int size)
 {
-    if (!redis_connect(redis, error))
-        return NULL;
+    if (size < 0)
+        abort(); /* a format that is none: our bug */
+    if (batch->count == batch->capacity) {
+        batch->capacity = batch->capacity ? batch->capacity * 2 : 8;
+        batch->calls = realloc(batch->calls, batch->capacity * sizeof *batch->calls);
+        if (!batch->calls)
+            abort();
+    }
+    batch->calls[batch->count++] =
+        (struct redis_call){.command = command, .size = (size_t)size, .slot = slot_of_key(key)};
+}
+
+void redis_add(struct redis_batch *batch, const char *key, const char *format, ...)
+{
+    char *command = NULL;
     va_list args;
     va_start(args, format);
-    redisReply *reply = redisvCommand(redis->context, format, args);
+    int size = redisvFormatCommand(&command, format, args);
     va_end(args);
-    return redis_check(redis, reply, error);
+    call_add(batch, key, command, size);
 }
 
-bool redis_answers(struct redis *redis, struct error *error)
+void redis_add_script(struct redis_batch *batch, const struct redis_script *script, int key_count,
+                      int count, const char *const *arguments)
 {
-    redisReply *reply = NULL;
-    bool was_connected = redis->context != NULL;
-    reply = redis_command(redis, error, "PING");
-    if (!reply && was_connected)
-        reply = redis_command(redis, error, "PING");
-    freeReplyObject(reply);
-    return reply != NULL;
-}
-
-bool redis_load(struct redis *redis, struct redis_script *script, struct error *error)
-{
-    redisReply *reply = redis_command(redis, error, "SCRIPT LOAD %s", script->source);
-    if (!reply)
-        return false;
-    snprintf(script->digest, sizeof script->digest, "%s", reply->str ? reply->str : "");
-    freeReplyObject(reply);
-    return true;
-}
-
-/* Puts EVALSHA into the output of the connection. */
-static void script_append(struct redis *redis, const struct redis_script *script, int key_count,
-                          int count, const char **arguments)
-{
-    char keys[12];
+    char keys[12], head[32], *command = NULL;
     const char **words = malloc(((size_t)count + 3) * sizeof *words);
     if (!words)
         abort();
@@ -170,62 +109,150 @@ static void script_append(struct redis *redis, const struct redis_script *script
     words[1] = script->digest;
     words[2] = keys;
     memcpy(words + 3, arguments, (size_t)count * sizeof *words);
-    redisAppendCommandArgv(redis->context, count + 3, words, NULL);
+    int size = (int)redisFormatCommandArgv(&command, count + 3, words, NULL);
     free(words);
+    call_add(batch, arguments[0], command, size);
+    struct redis_call *call = &batch->calls[batch->count - 1];
+    call->script = script;
+    call->script_words = count + 3;
+    int start = snprintf(head, sizeof head, "*%d\r\n$7\r\nEVALSHA\r\n$40\r\n", count + 3);
+    call->script_rest = (size_t)start + DIGEST_LENGTH + 2;
 }
 
-static redisReply *script_call(struct redis *redis, const struct redis_script *script,
-                               int key_count, int count, const char **arguments)
+static void batch_hand_over(struct redis *redis, struct redis_batch *batch)
 {
-    void *reply = NULL;
-    script_append(redis, script, key_count, count, arguments);
-    return redisGetReply(redis->context, &reply) == REDIS_OK ? reply : NULL;
+    pthread_mutex_lock(&redis->lock);
+    if (redis->incoming_last)
+        redis->incoming_last->next = batch;
+    else
+        redis->incoming_first = batch;
+    redis->incoming_last = batch;
+    pthread_mutex_unlock(&redis->lock);
+    if (!atomic_exchange(&redis->signaled, 1))
+        eventfd_write(redis->event_fd, 1);
 }
 
-redisReply *redis_run(struct redis *redis, struct redis_script *script, int key_count, int count,
-                      const char **arguments, struct error *error)
+void redis_submit(struct redis *redis, struct redis_batch *batch)
 {
-    if (!redis_connect(redis, error) || (!script->digest[0] && !redis_load(redis, script, error)))
-        return NULL;
-    redisReply *reply = script_call(redis, script, key_count, count, arguments);
-    if (reply && reply->type == REDIS_REPLY_ERROR && !strncmp(reply->str, "NOSCRIPT", 8)) {
-        freeReplyObject(reply);
-        if (!redis_load(redis, script, error))
-            return NULL;
-        reply = script_call(redis, script, key_count, count, arguments);
+    if (!batch->deadline_us)
+        batch->deadline_us = clock_mono_us() + redis->config->timeout_us;
+    batch->next = NULL;
+    batch->failure[0] = '\0';
+    batch->left = batch->count;
+    sem_init(&batch->done, 0, batch->count ? 0 : 1);
+    for (size_t i = 0; i < batch->count; i++) {
+        batch->calls[i].batch = batch;
+        batch->calls[i].deadline_us = batch->deadline_us;
     }
-    return redis_check(redis, reply, error);
+    if (atomic_load(&redis->usable)) {
+        if (batch->count)
+            batch_hand_over(redis, batch);
+        return;
+    }
+    for (size_t left = batch->count; left > 0; left--)
+        call_finish(&batch->calls[batch->count - left], NULL, "not reachable just now");
 }
 
-void redis_queue_run(struct redis *redis, const struct redis_script *script, int key_count,
-                     int count, const char **arguments)
+bool redis_wait(struct redis_batch *batch, struct error *error)
 {
-    if (redis->context)
-        script_append(redis, script, key_count, count, arguments);
-}
-
-void redis_queue(struct redis *redis, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    if (redis->context)
-        redisvAppendCommand(redis->context, format, args);
-    va_end(args);
-}
-
-bool redis_collect(struct redis *redis, int count, struct error *error)
-{
-    if (!redis->context)
-        return error_set(error, ERROR_UNAVAILABLE, "redis: not connected");
-    bool fine = true;
-    for (int i = 0; i < count; i++) {
-        void *data = NULL;
-        if (redisGetReply(redis->context, &data) != REDIS_OK)
-            return redis_lost(redis, error);
-        redisReply *reply = data;
+    while (sem_wait(&batch->done) && errno == EINTR)
+        ;
+    sem_destroy(&batch->done);
+    batch->deadline_us = 0;
+    if (batch->failure[0])
+        return error_set(error, ERROR_UNAVAILABLE, "redis: %s", batch->failure);
+    for (size_t i = 0; i < batch->count; i++) {
+        const redisReply *reply = batch->calls[i].reply;
         if (reply->type == REDIS_REPLY_ERROR)
-            fine = error_set(error, ERROR_UNAVAILABLE, "redis: %s", reply->str);
-        freeReplyObject(reply);
+            return error_set(error, ERROR_UNAVAILABLE, "redis: %s", reply->str);
     }
-    return fine;
+    return true;
+}
+
+bool redis_run(struct redis *redis, struct redis_batch *batch, struct error *error)
+{
+    redis_submit(redis, batch);
+    return redis_wait(batch, error);
+}
+
+const redisReply *redis_reply(const struct redis_batch *batch, size_t at)
+{
+    const redisReply *reply = at < batch->count ? batch->calls[at].reply : NULL;
+    return reply && reply->type != REDIS_REPLY_ERROR ? reply : NULL;
+}
+
+int64_t redis_reply_int(const redisReply *reply)
+{
+    if (reply && reply->type == REDIS_REPLY_INTEGER)
+        return reply->integer;
+    return reply && reply->str ? strtoll(reply->str, NULL, 10) : 0;
+}
+
+void redis_batch_clear(struct redis_batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        freeReplyObject(batch->calls[i].reply);
+        free(batch->calls[i].command);
+    }
+    batch->count = 0;
+}
+
+void redis_batch_free(struct redis_batch *batch)
+{
+    redis_batch_clear(batch);
+    free(batch->calls);
+    batch->calls = NULL;
+    batch->capacity = 0;
+}
+
+bool redis_is_up(const struct redis *redis)
+{
+    return atomic_load(&redis->up);
+}
+
+bool redis_wait_up(const struct redis *redis, int64_t timeout_us)
+{
+    int64_t until_us = clock_mono_us() + timeout_us;
+    while (!redis_is_up(redis) && clock_mono_us() < until_us)
+        clock_sleep_us(LOOK_AGAIN_US);
+    return redis_is_up(redis);
+}
+
+bool redis_open(struct redis **result, const struct redis_config *config, struct error *error)
+{
+    struct redis *redis = calloc(1, sizeof *redis);
+    if (!redis)
+        abort();
+    redis->config = config;
+    memset(redis->slots, NO_NODE, sizeof redis->slots);
+    if (!url_parse(redis, config->url, error)) {
+        free(redis);
+        return false;
+    }
+    atomic_store(&redis->usable, 1);
+    pthread_mutex_init(&redis->lock, NULL);
+    redis->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    redis->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    if (redis->epoll_fd < 0 || redis->event_fd < 0 ||
+        epoll_ctl(redis->epoll_fd, EPOLL_CTL_ADD, redis->event_fd, &event) ||
+        pthread_create(&redis->thread, NULL, loop_run, redis))
+        abort(); /* no descriptors or threads at the start: nothing would work */
+    *result = redis;
+    return true;
+}
+
+void redis_close(struct redis *redis)
+{
+    if (!redis)
+        return;
+    atomic_store(&redis->stop, 1);
+    eventfd_write(redis->event_fd, 1);
+    pthread_join(redis->thread, NULL);
+    for (size_t i = 0; i < redis->node_count; i++)
+        node_close(&redis->nodes[i]);
+    close(redis->epoll_fd);
+    close(redis->event_fd);
+    pthread_mutex_destroy(&redis->lock);
+    free(redis);
 }

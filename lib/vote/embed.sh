@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# embed.sh - writes C that holds text files: `embed.sh migrations FILE.sql...` or `embed.sh scripts FILE.lua...`.
+# embed.sh - writes C that holds text files: `embed.sh migrations FILE.sql...`, `embed.sh scripts FILE.lua...`,
+# `embed.sh openapi FILE.json`.
 # SPDX-License-Identifier: Apache-2.0
 set -euo pipefail
 
@@ -18,11 +19,15 @@ if [[ $kind == migrations ]]; then
         printf '    },\n'
     done
     printf '};\n\nconst size_t migration_count = %d;\n' "$#"
+elif [[ $kind == openapi ]]; then
+    printf '#include "vote/openapi.h"\n\nconst char openapi_json[] =\n'
+    quote "$1"
+    printf '    ;\n'
 else
     printf '#include "vote/scripts.h"\n'
     for file in "$@"; do
-        printf '\nconst char lua_%s[] =\n' "$(basename "$file" .lua)"
+        printf '\nconst struct redis_script script_%s = {\n' "$(basename "$file" .lua)"
         quote "$file"
-        printf '    ;\n'
+        printf '    ,\n    "%s"};\n' "$(sha1sum "$file" | cut -d ' ' -f 1)"
     done
 fi

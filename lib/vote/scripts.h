@@ -1,11 +1,17 @@
-/* scripts.h - the Lua scripts of lib/vote/lua, embedded by the build. SPDX-License-Identifier:
- * Apache-2.0 */
+/* scripts.h - the Lua scripts of lib/vote/lua, embedded by the build.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef VOTE_SCRIPTS_H
 #define VOTE_SCRIPTS_H
 
-extern const char lua_vote[];
-extern const char lua_undo[];
-extern const char lua_load[];
-extern const char lua_settle[];
+#include "redis/redis.h"
+
+extern const struct redis_script script_vote;
+extern const struct redis_script script_undo;
+extern const struct redis_script script_voters;
+extern const struct redis_script script_load;
+extern const struct redis_script script_settle;
+extern const struct redis_script script_guard;
+extern const struct redis_script script_answered;
+extern const struct redis_script script_sweep;
 
 #endif

@@ -5,12 +5,15 @@
 #include "base/json.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <jwt.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { TOKEN_BYTES_MAX = 4096, TOKEN_DEPTH_MAX = 8 };
+
+const char *const token_algorithm_names[] = {"HS256", "RS256", "ES256", NULL};
 
 static bool token_fill(jwt_t *jwt, const char *secret, const char *user_id, const char *scope,
                        int64_t ttl_s)
@@ -80,11 +83,38 @@ static bool token_check_times(struct token *token, jwt_t *jwt, struct error *err
     return true;
 }
 
-static bool token_read(struct token *token, jwt_t *jwt, struct error *error)
+/* `aud` is one text or an array of them. */
+static bool audience_holds(jwt_t *jwt, const char *audience)
 {
-    if (jwt_get_alg(jwt) != JWT_ALG_HS256)
+    char *text = jwt_get_grants_json(jwt, "aud");
+    json_t *value = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+    bool holds = json_is_string(value) && !strcmp(json_string_value(value), audience);
+    for (size_t i = 0; i < json_array_size(value) && !holds; i++) {
+        const char *one = json_string_value(json_array_get(value, i));
+        holds = one && !strcmp(one, audience);
+    }
+    json_decref(value);
+    free(text);
+    return holds;
+}
+
+static bool token_check_parties(const struct token_keys *keys, jwt_t *jwt, struct error *error)
+{
+    const char *issuer = keys->issuer ? jwt_get_grant(jwt, "iss") : NULL;
+    if (keys->issuer && (!issuer || strcmp(issuer, keys->issuer) != 0))
+        return error_set(error, ERROR_DATA, "the token's iss is not the configured one");
+    if (keys->audience && !audience_holds(jwt, keys->audience))
+        return error_set(error, ERROR_DATA, "the token's aud is not the configured one");
+    return true;
+}
+
+static bool token_read(struct token *token, const struct token_keys *keys, jwt_t *jwt,
+                       struct error *error)
+{
+    static const jwt_alg_t algorithms[] = {JWT_ALG_HS256, JWT_ALG_RS256, JWT_ALG_ES256};
+    if (jwt_get_alg(jwt) != algorithms[keys->algorithm])
         return error_set(error, ERROR_DATA, "the token's algorithm is not the configured one");
-    if (!token_check_times(token, jwt, error))
+    if (!token_check_times(token, jwt, error) || !token_check_parties(keys, jwt, error))
         return false;
     const char *user_id = jwt_get_grant(jwt, "sub");
     if (!user_id || !id_is_valid(user_id, strlen(user_id)))
@@ -130,16 +160,17 @@ static bool token_is_shallow(const char *text)
     return true;
 }
 
-bool token_verify(struct token *token, const char *secret, const char *text, struct error *error)
+bool token_verify(struct token *token, const struct token_keys *keys, const char *text,
+                  struct error *error)
 {
     jwt_t *jwt = NULL;
     if (strlen(text) > TOKEN_BYTES_MAX)
         return error_set(error, ERROR_DATA, "the token is over 4096 bytes");
     if (!token_is_shallow(text))
         return error_set(error, ERROR_DATA, "the token is nested too deep");
-    if (jwt_decode(&jwt, text, (const unsigned char *)secret, (int)strlen(secret)) != 0)
+    if (jwt_decode(&jwt, text, (const unsigned char *)keys->key, (int)strlen(keys->key)) != 0)
         return error_set(error, ERROR_DATA, "the token is malformed or its signature is wrong");
-    bool valid = token_read(token, jwt, error);
+    bool valid = token_read(token, keys, jwt, error);
     jwt_free(jwt);
     return valid;
 }

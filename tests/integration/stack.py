@@ -125,7 +125,7 @@ class Stack:
         return tool
 
     def ingest(self, port=None, *arguments):
-        return self.tool("vote-ingest", "--listen", f"127.0.0.1:{port or self.ports['api']}", *arguments)
+        return self.tool("vote-ingest", "--listen", f"127.0.0.1:{port or self.ports['api']}", "--rate-limit", "0", *arguments)
 
     def commit(self, *arguments):
         return self.tool("vote-commit", *arguments)

@@ -2,12 +2,20 @@
 -- KEYS: vote:state:{p} vote:voters:{p} vote:pending:{p}
 -- ARGV: user, wanted (1, -1, 0), toggle (1 or 0), request id
 -- Returns {'missing'} when the state must be loaded first, otherwise
--- {'ok', seq, previous, value, upvotes, downvotes}.
+-- {'ok', seq, previous, value, upvotes, downvotes}. The same request again changes nothing and
+-- returns what it came to the first time: a retry after a crash is the same click.
 --
--- vote:pending holds `r:<request>` = up,down,accepted (what each request on its way has added) and
--- `u:<user>` = the user's newest request on its way, so that settling one twice does nothing.
+-- vote:pending holds `r:<request>` = up,down,time_ms,seq,previous,value,user (what each request on its
+-- way has added) and `u:<user>` = the user's newest request on its way, so that settling one twice
+-- does nothing.
 local state = redis.call('HMGET', KEYS[1], 'upvotes', 'downvotes', 'seq')
 if not state[1] then return {'missing'} end
+
+local known = redis.call('HGET', KEYS[3], 'r:' .. ARGV[4])
+if known then
+    local seq, previous, value = known:match('^[^,]*,[^,]*,[^,]*,(%d+),(-?%d),(-?%d),')
+    return {'ok', seq, tonumber(previous), tonumber(value), tonumber(state[1]), tonumber(state[2])}
+end
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -32,5 +40,6 @@ if down ~= 0 then
     redis.call('HINCRBY', KEYS[1], 'pending_down', down)
 end
 redis.call('HSET', KEYS[2], ARGV[1], value)
-redis.call('HSET', KEYS[3], 'r:' .. ARGV[4], up .. ',' .. down .. ',' .. time[1], 'u:' .. ARGV[1], ARGV[4])
+redis.call('HSET', KEYS[3], 'u:' .. ARGV[1], ARGV[4], 'r:' .. ARGV[4], table.concat(
+    {up, down, string.format('%.0f', math.floor(now / 1000)), seq, previous, value, ARGV[1]}, ','))
 return {'ok', seq, previous, value, upvotes, downvotes}
