@@ -74,6 +74,25 @@ static void announce_send(struct commit *commit, const struct entry *entry,
                   LOG_STR("error", rd_kafka_err2str(code)));
 }
 
+void announce_failure(struct commit *commit, const struct result *result)
+{
+    struct buf json = {0};
+    char traceparent[TRACEPARENT_SIZE];
+    traceparent_continue(NULL, traceparent);
+    result_encode(result, &json);
+    rd_kafka_headers_t *headers =
+        kafka_event_headers(result_event_type(result), "/vote-commit", result->request->request_id,
+                            result->committed_at_ms, traceparent);
+    rd_kafka_resp_err_t code =
+        kafka_send(commit->producer, TOPIC_RESULTS, result->request->project_id, json.data,
+                   json.size, headers, NULL);
+    if (code)
+        LOG_EVENT(commit->log, LOG_ERROR, "failure not announced",
+                  LOG_STR("request_id", result->request->request_id),
+                  LOG_STR("error", rd_kafka_err2str(code)));
+    buf_free(&json);
+}
+
 static rd_kafka_topic_partition_list_t *entries_offsets(const struct commit *commit, size_t from,
                                                         size_t to)
 {

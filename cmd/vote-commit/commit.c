@@ -25,6 +25,9 @@ const struct option commit_options[] = {
      .min = 1, .max = 10000, .summary = "most votes in one transaction"},
     {.name = "redis-timeout", .type = OPTION_DURATION, AT(redis.timeout_us), .preset = "2s",
      .argument = "DURATION", .min = 1000, .max = 60000000, .summary = "longest wait for Redis"},
+    {.name = "optimism-grace", .type = OPTION_DURATION, AT(optimism_grace_us), .preset = "30s",
+     .argument = "DURATION", .min = 1000000, .max = 86400000000,
+     .summary = "votes shown, but in no log, are gone by then"},
     {.name = "drain-timeout", .type = OPTION_DURATION, AT(drain_timeout_us), .preset = "10s",
      .argument = "DURATION", .summary = "longest wait for announcements at the stop"},
 };
@@ -49,7 +52,11 @@ static void commit_register_metrics(struct commit *commit)
         metrics_counter(all, "vote_commit_retries_total", "Transactions tried again.", NULL);
     metrics->lag_us =
         metrics_gauge(all, "vote_commit_lag_seconds",
-                      "Age of the newest record applied, when it was applied.", NULL, 1e-6);
+                      "Age of the last record read where more wait, at most.", NULL, 1e-6);
+    metrics->lag_records =
+        metrics_gauge(all, "vote_commit_lag_records", "Records that wait to be read.", NULL, 1);
+    metrics->ghosts = metrics_counter(all, "vote_ghosts_total",
+                                      "Votes shown that never reached the log, taken back.", NULL);
     metrics->batch_votes = metrics_sizes(all, "vote_batch_votes", "Votes in a transaction.", NULL);
     metrics->transaction_us =
         metrics_latency(all, "vote_transaction_duration_seconds", "One batch in Postgres.", NULL);
@@ -151,14 +158,16 @@ static void commit_turn(struct commit *commit)
     bool up = redis_is_up(commit->redis);
     atomic_store(&commit->redis_check->ready, up && settle_drop_stale(commit, &error));
     consume_batch(commit);
-    if (commit->batch.count && batch_decode(commit) && commit->batch.count &&
-        commit_range(commit, 0, commit->batch.count)) {
-        int64_t newest_ms = rd_kafka_message_timestamp(
-            commit->batch.entries[commit->batch.count - 1].message, NULL);
-        metric_set(commit->metrics.lag_us, (clock_wall_ms() - newest_ms) * 1000);
-    }
+    bool went_on = batch_decode(commit);
+    if (went_on && commit->batch.count)
+        went_on = commit_range(commit, 0, commit->batch.count);
     batch_clear(commit);
     announce_serve(commit, 0);
+    if (!went_on)
+        return;
+    relay_turn(commit);
+    lag_turn(commit);
+    sweep_turn(commit);
 }
 
 static bool commit_serve(struct commit *commit, struct error *error)
@@ -212,6 +221,7 @@ bool commit_run(void *config, const struct options *options, struct log *log, st
     pg_close(&commit->pg);
     redis_close(commit->redis);
     redis_batch_free(&commit->settling);
+    buf_free(&commit->relay.ids);
     metrics_free(commit->admin.metrics);
     buf_free(&commit->stale_projects);
     free(commit->batch.entries);

@@ -20,6 +20,7 @@ struct commit_config {
     const char *group;
     int64_t batch_size;
     int64_t drain_timeout_us;
+    int64_t optimism_grace_us;
     struct kafka_config kafka;
     struct redis_config redis;
     struct pg_config pg;
@@ -45,6 +46,8 @@ struct batch {
 struct position {
     bool assigned;
     int64_t next_offset;
+    int64_t read_offset; /* behind the last record that was read; -1: none yet */
+    int64_t read_ms;     /* when that record was made (wall clock) */
 };
 
 /* Results of one transaction on their way to Kafka, and the offsets to hint at when all are there.
@@ -55,9 +58,17 @@ struct announcement {
     rd_kafka_topic_partition_list_t *offsets;
 };
 
+/* Events out of vote.outbox on their way into the log. */
+struct relay {
+    bool running;
+    struct announcement announcement; /* counts them down; never in the list of results */
+    struct buf ids;                   /* of their rows, as an array of Postgres */
+    int64_t next_us;
+};
+
 struct commit_metrics {
     struct metric *outcomes[4]; /* by enum vote_outcome */
-    struct metric *replayed, *dead, *fenced, *retries, *lag_us;
+    struct metric *replayed, *dead, *fenced, *retries, *lag_us, *lag_records, *ghosts;
     struct histogram *batch_votes, *transaction_us, *latency_us;
 };
 
@@ -77,6 +88,8 @@ struct commit {
     struct batch batch;
     struct position positions[PARTITIONS_MAX];
     struct announcement *announced_first, *announced_last;
+    struct relay relay;
+    int64_t lag_next_us, sweep_next_us;
     bool holding;           /* a batch waits for Postgres: nothing more is read meanwhile */
     char owner[OWNER_SIZE]; /* host:pid, for people who look into vote.progress */
 };
@@ -112,6 +125,9 @@ bool announce_open(struct commit *commit, struct error *error) __attribute__((wa
 void announce_close(struct commit *commit);
 void announce_entries(struct commit *commit, size_t from, size_t to);
 
+/* Tells what became of a request that is in no batch. */
+void announce_failure(struct commit *commit, const struct result *result);
+
 /* Serves delivery reports and commits the offsets that all results before have been acknowledged
  * for. Waits up to `wait_ms` for outstanding ones. */
 void announce_serve(struct commit *commit, int wait_ms);
@@ -129,5 +145,14 @@ void settle_entries(struct commit *commit, size_t from, size_t to);
 /* Drops the state of the projects that are remembered so; true when none is left. */
 bool settle_drop_stale(struct commit *commit, struct error *error)
     __attribute__((warn_unused_result));
+
+/* Puts a project on the list of those whose state in Redis is to be dropped and loaded again. */
+void settle_later(struct commit *commit, const char *project_id);
+
+/* relay.c, lag.c, sweep.c: beside the batches, each when its time has come */
+
+void relay_turn(struct commit *commit);
+void lag_turn(struct commit *commit);
+void sweep_turn(struct commit *commit);
 
 #endif

@@ -58,8 +58,8 @@ static bool consume_assign(struct commit *commit, rd_kafka_topic_partition_list_
         rd_kafka_topic_partition_t *partition = &list->elems[i];
         if (partition->partition >= PARTITIONS_MAX)
             abort();
-        commit->positions[partition->partition] =
-            (struct position){.assigned = true, .next_offset = partition->offset};
+        commit->positions[partition->partition] = (struct position){
+            .assigned = true, .next_offset = partition->offset, .read_offset = -1};
         int64_t hint = code ? RD_KAFKA_OFFSET_INVALID : hints->elems[i].offset;
         if (hint >= 0 && hint < partition->offset)
             partition->offset = hint;
@@ -163,6 +163,9 @@ static bool consume_take(struct commit *commit, rd_kafka_message_t *message)
         rd_kafka_message_destroy(message);
         return false;
     }
+    struct position *position = &commit->positions[message->partition];
+    position->read_offset = message->offset + 1;
+    position->read_ms = rd_kafka_message_timestamp(message, NULL);
     commit->batch.entries[commit->batch.count++].message = message;
     return true;
 }

@@ -83,8 +83,7 @@ static void settle_add_request(struct commit *commit, const struct entry *entry)
               request->project_id);
 }
 
-/* Puts a project on the list of those whose state in Redis is to be dropped. */
-static void stale_add(struct commit *commit, const char *project_id)
+void settle_later(struct commit *commit, const char *project_id)
 {
     struct buf *stale = &commit->stale_projects;
     for (size_t at = 0; at < stale->size; at += strlen(stale->data + at) + 1) {
@@ -136,5 +135,5 @@ void settle_entries(struct commit *commit, size_t from, size_t to)
         return;
     log_error(commit->log, LOG_WARN, "redis not settled; the state will be loaded again", &error);
     for (size_t i = from; i < to; i++)
-        stale_add(commit, commit->batch.entries[i].request.project_id);
+        settle_later(commit, commit->batch.entries[i].request.project_id);
 }

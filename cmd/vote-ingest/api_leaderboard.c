@@ -1,7 +1,7 @@
 /* api_leaderboard.c - GET /api/leaderboard: best community_score first, out of a cache in Redis.
  *
- * A miss is read from Postgres once, however many ask meanwhile. Without Redis the last answer of this
- * process serves for a second. SPDX-License-Identifier: Apache-2.0 */
+ * A miss is read from Postgres once, however many ask meanwhile. Without Redis the last answer of
+ * this process serves for a second. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-ingest/ingest.h"
 
 #include "base/clock.h"
@@ -100,11 +100,11 @@ static bool leaderboard_read(struct ingest *ingest, int64_t limit, struct buf *b
     char text[24];
     snprintf(text, sizeof text, "%" PRId64, limit);
     const char *parameters[] = {text};
-    PGresult *rows = ingest_query(
-        ingest,
-        "select project_id, upvotes, downvotes, vote_count, community_score, version "
-        "from vote.projects order by community_score desc, project_id limit $1",
-        1, parameters, error);
+    PGresult *rows =
+        ingest_query(ingest,
+                     "select project_id, upvotes, downvotes, vote_count, community_score, version "
+                     "from vote.projects order by community_score desc, project_id limit $1",
+                     1, parameters, error);
     if (rows)
         rows_encode(rows, body);
     PQclear(rows);

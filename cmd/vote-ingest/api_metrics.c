@@ -48,8 +48,7 @@ static void figures_read_field(struct figures *figures, const char *field, const
     if (!strncmp(field, "l:", 2)) {
         long bucket = strtol(field + 2, NULL, 10);
         if (bucket >= 0 && bucket < HISTOGRAM_BUCKETS)
-            histogram_add_bucket(&figures->latency_us, (size_t)bucket,
-                                 strtoull(value, NULL, 10));
+            histogram_add_bucket(&figures->latency_us, (size_t)bucket, strtoull(value, NULL, 10));
     } else if (!strncmp(field, "lag:", 4)) {
         figures_read_lag(figures, value);
     }

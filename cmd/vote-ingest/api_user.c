@@ -1,8 +1,8 @@
-/* api_user.c - GET /api/votes/user: the caller's own votes, newest first, those ahead of their commit
- * included.
+/* api_user.c - GET /api/votes/user: the caller's own votes, newest first, those ahead of their
+ * commit included.
  *
- * Postgres has what is committed. vote:recent:{user} in Redis has what the user clicked lately, with
- * its seq: where that is newer than the row's, it is what the user sees.
+ * Postgres has what is committed. vote:recent:{user} in Redis has what the user clicked lately,
+ * with its seq: where that is newer than the row's, it is what the user sees.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "vote-ingest/ingest.h"
 
@@ -29,8 +29,8 @@ struct user_list {
     struct http_request *http;
     struct token token;
     int64_t limit;
-    char *ids;                 /* project_ids, as an array of Postgres; NULL: all of the user's */
-    char cursor[CURSOR_SIZE];  /* "<updated_at_us>:<project_id>" of the last vote shown; or empty */
+    char *ids;                /* project_ids, as an array of Postgres; NULL: all of the user's */
+    char cursor[CURSOR_SIZE]; /* "<updated_at_us>:<project_id>" of the last vote shown; or empty */
     struct redis_batch redis;
     struct recent *recents;
     size_t recent_count;
@@ -59,7 +59,8 @@ static bool query_refuse(struct http_request *http, const char *field, const cha
 {
     struct buf problems = {0};
     problem_add(&problems, field, detail);
-    problem_reply(http, 400, "malformed", "the query is malformed: see errors", problems.data, NULL);
+    problem_reply(http, 400, "malformed", "the query is malformed: see errors", problems.data,
+                  NULL);
     buf_free(&problems);
     return false;
 }
@@ -165,7 +166,9 @@ static struct recent *recent_over(struct user_list *list, const char *project_id
 static int recent_compare(const void *left, const void *right)
 {
     const struct recent *a = left, *b = right;
-    return a->accepted_at_ms < b->accepted_at_ms ? 1 : a->accepted_at_ms > b->accepted_at_ms ? -1 : 0;
+    return a->accepted_at_ms < b->accepted_at_ms   ? 1
+           : a->accepted_at_ms > b->accepted_at_ms ? -1
+                                                   : 0;
 }
 
 /* Which of the recent votes the rows have caught up with. */
@@ -191,7 +194,8 @@ static const char votes_sql[] =
     "  from vote.votes where user_id = $1 and value <> 0 "
     "   and ($2::text[] is null or project_id = any ($2)) "
     "   and ($3::bigint is null "
-    "        or (updated_at, project_id) < (to_timestamp(0) + $3::bigint * interval '1 microsecond', $4)) "
+    "        or (updated_at, project_id) < (to_timestamp(0) + $3::bigint * interval '1 "
+    "microsecond', $4)) "
     " order by updated_at desc, project_id desc limit $5";
 
 static PGresult *list_query(struct user_list *list, struct error *error)
@@ -257,8 +261,8 @@ void api_get_user_votes(struct http_request *http)
 {
     struct user_list list = {.http = http};
     if (!auth_check(http, &list.token) ||
-        !query_read_limit(http, LIMIT_PRESET, LIMIT_MAX, &list.limit) || !query_read_cursor(&list) ||
-        !query_read_ids(&list))
+        !query_read_limit(http, LIMIT_PRESET, LIMIT_MAX, &list.limit) ||
+        !query_read_cursor(&list) || !query_read_ids(&list))
         return;
     list_run(&list);
     redis_batch_free(&list.redis);

@@ -33,7 +33,9 @@ static void body_describe(const struct vote_body *body, struct buf *text)
 static int64_t lease_ms(const struct ingest_config *config)
 {
     return (config->kafka_timeout_us + 2 * config->database_timeout_us +
-            4 * config->redis.timeout_us) / 1000 + LEASE_SPARE_MS;
+            4 * config->redis.timeout_us) /
+               1000 +
+           LEASE_SPARE_MS;
 }
 
 static void guard_add(const struct ingest *ingest, struct click *click, const struct buf *body)
@@ -53,11 +55,9 @@ static void guard_add(const struct ingest *ingest, struct click *click, const st
         return;
     }
     idem_key_make(idem_key, click);
-    const char *arguments[] = {rate_key,   idem_key,
-                               interval,   burst,
-                               body->data, click->request.request_id,
-                               accepted_at, lease,
-                               KEPT_MS};
+    const char *arguments[] = {rate_key,    idem_key,   interval,
+                               burst,       body->data, click->request.request_id,
+                               accepted_at, lease,      KEPT_MS};
     redis_add_script(&click->redis, &script_guard, 2, 9, arguments);
 }
 
@@ -90,9 +90,8 @@ static enum guard guard_read(struct click *click, const redisReply *reply, struc
 {
     const char *verdict = element_text(reply, 0);
     if (!strcmp(verdict, "limited")) {
-        *quota = (struct quota){.known = true,
-                                .reset_us = element_int(reply, 2),
-                                .wait_us = element_int(reply, 3)};
+        *quota = (struct quota){
+            .known = true, .reset_us = element_int(reply, 2), .wait_us = element_int(reply, 3)};
         return GUARD_LIMITED;
     }
     if (!strcmp(verdict, "replay")) {

@@ -1,5 +1,5 @@
-/* load.c - a project's state from Postgres: into Redis when it has none, or for one click when Redis
- * is away. SPDX-License-Identifier: Apache-2.0 */
+/* load.c - a project's state from Postgres: into Redis when it has none, or for one click when
+ * Redis is away. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-ingest/ingest.h"
 
 #include "base/clock.h"
@@ -150,7 +150,8 @@ enum optimistic load_project(struct ingest *ingest, struct click *click, struct 
 
 static const char step_sql[] =
     "select p.upvotes, p.downvotes, coalesce(v.value, 0), coalesce(v.seq, 0) "
-    "  from vote.projects p left join vote.votes v on v.project_id = p.project_id and v.user_id = $2 "
+    "  from vote.projects p left join vote.votes v on v.project_id = p.project_id and v.user_id = "
+    "$2 "
     " where p.project_id = $1";
 
 /* `rows` is one of step_sql's. seq comes from our clock: as Redis' would, but for its last step. */

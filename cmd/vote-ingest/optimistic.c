@@ -42,9 +42,10 @@ static void step_add(struct ingest *ingest, struct click *click)
                                request->user_id,
                                value_names[click->body.vote_type + 1],
                                click->body.toggle ? "1" : "0",
-                               request->request_id};
+                               request->request_id,
+                               click->again ? "1" : "0"};
     touch_add(ingest, click);
-    redis_add_script(&click->redis, &script_vote, 3, 7, arguments);
+    redis_add_script(&click->redis, &script_vote, 3, 8, arguments);
 }
 
 static void step_read(struct click *click, const redisReply *reply)

@@ -1,5 +1,6 @@
-/* sync.c - Kafka is away: the vote is applied in Postgres by the function that vote-commit uses, and
- * its event waits in vote.outbox for vote-commit to relay it. SPDX-License-Identifier: Apache-2.0 */
+/* sync.c - Kafka is away: the vote is applied in Postgres by the function that vote-commit uses,
+ * and its event waits in vote.outbox for vote-commit to relay it. SPDX-License-Identifier:
+ * Apache-2.0 */
 #include "vote-ingest/ingest.h"
 
 #include "base/clock.h"

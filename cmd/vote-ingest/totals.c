@@ -1,5 +1,5 @@
-/* totals.c - figures over all instances, in the hash vote:metrics: each adds what it counted since the
- * last time, about once a second, in one batch. SPDX-License-Identifier: Apache-2.0 */
+/* totals.c - figures over all instances, in the hash vote:metrics: each adds what it counted since
+ * the last time, about once a second, in one batch. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-ingest/ingest.h"
 
 #include <stdio.h>

@@ -241,25 +241,15 @@ bool http_start(struct http_server **result, const struct http_settings *setting
         abort();
     server->settings = *settings;
     snprintf(threads, sizeof threads, "%d", settings->threads);
-    const char *options[] = {"listening_ports",
-                             settings->listen,
-                             "num_threads",
-                             threads,
-                             "enable_keep_alive",
-                             "yes",
-                             "keep_alive_timeout_ms",
-                             "30000",
-                             "request_timeout_ms",
-                             "10000",
-                             "tcp_nodelay",
-                             "1",
-                             "listen_backlog",
-                             "1024",
-                             "connection_queue",
-                             "1024",
-                             "decode_url",
-                             "yes",
-                             NULL};
+    /* clang-format off */
+    const char *options[] = {
+        "listening_ports", settings->listen, "num_threads", threads,
+        "enable_keep_alive", "yes", "keep_alive_timeout_ms", "30000",
+        "request_timeout_ms", "10000", "tcp_nodelay", "1",
+        "listen_backlog", "1024", "connection_queue", "1024", "decode_url", "yes",
+        /* cross-origin calls are answered here, not by civetweb, which would let all of them in */
+        "access_control_allow_origin", "", "access_control_allow_methods", "", NULL};
+    /* clang-format on */
     struct mg_callbacks callbacks = {.log_message = http_on_message};
     mg_init_library(0);
     errno = 0;

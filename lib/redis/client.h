@@ -44,9 +44,9 @@ struct node {
     char host[HOST_SIZE];
     int port;
     enum node_state state;
-    bool failed;            /* since it was last up: calls do not wait for it */
-    bool owns_slots;        /* or may, as far as is known */
-    int fd;                 /* -1: none */
+    bool failed;     /* since it was last up: calls do not wait for it */
+    bool owns_slots; /* or may, as far as is known */
+    int fd;          /* -1: none */
     bool writable_awaited;
     struct sockaddr_storage address;
     socklen_t address_size; /* 0: not resolved yet */

@@ -1,7 +1,7 @@
 /* node.c - one Redis server: its connection, which comes back by itself, and the calls under way.
  *
- * A server that does not answer by a call's deadline is taken for gone: the connection is closed, so
- * that what it has not read yet is never carried out, and every call on it fails.
+ * A server that does not answer by a call's deadline is taken for gone: the connection is closed,
+ * so that what it has not read yet is never carried out, and every call on it fails.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "redis/client.h"
 
@@ -144,7 +144,8 @@ static void node_greet(struct node *node)
     node_greet_with(node, 2, (const char *[]){"CLUSTER", "SLOTS"}, CALL_SLOTS);
 }
 
-/* After the last greeting the node takes calls. A standalone server refuses CLUSTER, and is fine. */
+/* After the last greeting the node takes calls. A standalone server refuses CLUSTER, and is fine.
+ */
 static void node_greeted(struct node *node, enum call_kind kind, const redisReply *reply)
 {
     struct call_queue waiting = node->waiting;

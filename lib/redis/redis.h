@@ -1,8 +1,8 @@
 /* redis.h - a client for Redis, alone or as a cluster, that any number of threads share.
  *
  * One thread of the client's own does the talking, over one connection to each node: what many
- * callers ask at a time travels together. Commands are put into a batch, each with the key that says
- * which node it goes to; the caller waits for the whole batch, never longer than its deadline.
+ * callers ask at a time travels together. Commands are put into a batch, each with the key that
+ * says which node it goes to; the caller waits for the whole batch, never longer than its deadline.
  * A Redis that is away costs a caller nothing: batches fail at once until it answers again.
  *
  * A command of a failed batch may or may not have been carried out.
@@ -82,8 +82,8 @@ bool redis_wait(struct redis_batch *batch, struct error *error) __attribute__((w
 bool redis_run(struct redis *redis, struct redis_batch *batch, struct error *error)
     __attribute__((warn_unused_result));
 
-/* The reply to the command added as number `at`; borrowed until the batch is cleared; NULL when there
- * is none, or an error reply. */
+/* The reply to the command added as number `at`; borrowed until the batch is cleared; NULL when
+ * there is none, or an error reply. */
 const redisReply *redis_reply(const struct redis_batch *batch, size_t at);
 
 /* A reply's whole number, given as one or as text; 0 when it is neither. */

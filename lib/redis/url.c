@@ -1,5 +1,6 @@
-/* url.c - reads redis://[user:password@]host[:port][,host[:port]...][/database] (the IANA `redis` URI
- * scheme, with more than one host for a cluster's seeds). SPDX-License-Identifier: Apache-2.0 */
+/* url.c - reads redis://[user:password@]host[:port][,host[:port]...][/database] (the IANA `redis`
+ * URI scheme, with more than one host for a cluster's seeds). SPDX-License-Identifier: Apache-2.0
+ */
 #include "redis/client.h"
 
 #include <stdio.h>

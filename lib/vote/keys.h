@@ -1,5 +1,5 @@
-/* keys.h - the names of what is kept in Redis. Ids are checked before they get here (ids.h), so that
- * none can reach another's key. SPDX-License-Identifier: Apache-2.0 */
+/* keys.h - the names of what is kept in Redis. Ids are checked before they get here (ids.h), so
+ * that none can reach another's key. SPDX-License-Identifier: Apache-2.0 */
 #ifndef VOTE_KEYS_H
 #define VOTE_KEYS_H
 
@@ -7,7 +7,9 @@
 
 #define KEY_EVENTS  "vote:events"
 #define KEY_METRICS "vote:metrics"
-#define KEY_TOUCHED "vote:touched" /* projects with votes on their way, by when they last got one */
+#define KEY_TOUCHED                                                                                \
+    "vote:touched" /* projects with votes on their way, by when they last got one                  \
+                    */
 
 enum { KEY_SIZE = 32 + VOTE_ID_SIZE };
 
@@ -19,10 +21,10 @@ struct project_keys {
 
 void project_keys_make(struct project_keys *keys, const char *project_id);
 
-void key_of_request(char key[KEY_SIZE], const char *request_id);  /* vote:request:<id> */
-void key_of_rate(char key[KEY_SIZE], const char *user_id);        /* vote:rate:{<user>} */
-void key_of_recent(char key[KEY_SIZE], const char *user_id);      /* vote:recent:{<user>} */
-void key_of_upvotes(char key[KEY_SIZE], const char *user_id);     /* user:<id>:upvotes */
+void key_of_request(char key[KEY_SIZE], const char *request_id); /* vote:request:<id> */
+void key_of_rate(char key[KEY_SIZE], const char *user_id);       /* vote:rate:{<user>} */
+void key_of_recent(char key[KEY_SIZE], const char *user_id);     /* vote:recent:{<user>} */
+void key_of_upvotes(char key[KEY_SIZE], const char *user_id);    /* user:<id>:upvotes */
 
 enum { REQUEST_KEPT_S = 24 * 3600 }; /* a request's hash, a user's recent votes */
 

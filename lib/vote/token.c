@@ -53,18 +53,19 @@ static bool scope_holds(const char *scope, const char *word)
     return false;
 }
 
-/* A NumericDate claim; false when it is there and no whole number. */
+/* A NumericDate claim (RFC 7519 section 2), which may have a fraction; false when it is there and no
+ * number. */
 static bool token_read_time(jwt_t *jwt, const char *claim, bool *given, int64_t *value)
 {
-    errno = 0;
-    *value = jwt_get_grant_int(jwt, claim);
-    *given = errno == 0;
-    if (*given)
-        return true;
-    char *json = jwt_get_grants_json(jwt, claim);
-    bool absent = json == NULL;
-    free(json);
-    return absent;
+    char *text = jwt_get_grants_json(jwt, claim);
+    json_t *number = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+    double seconds = json_number_value(number);
+    *given = text != NULL;
+    bool valid = !*given || (json_is_number(number) && seconds >= 0 && seconds < 1e12);
+    *value = valid ? (int64_t)seconds : 0;
+    json_decref(number);
+    free(text);
+    return valid;
 }
 
 static bool token_check_times(struct token *token, jwt_t *jwt, struct error *error)
@@ -73,7 +74,7 @@ static bool token_check_times(struct token *token, jwt_t *jwt, struct error *err
     bool has_exp, has_nbf;
     if (!token_read_time(jwt, "exp", &has_exp, &token->expires_at_s) ||
         !token_read_time(jwt, "nbf", &has_nbf, &starts_at_s))
-        return error_set(error, ERROR_DATA, "the token's exp or nbf is not a whole number");
+        return error_set(error, ERROR_DATA, "the token's exp or nbf is no time");
     if (has_exp && token->expires_at_s <= now_s)
         return error_set(error, ERROR_DATA, "the token has expired");
     if (has_nbf && starts_at_s > now_s)

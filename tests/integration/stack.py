@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 
+import jwt
 import psycopg2
 import redis
 import requests
@@ -130,13 +131,20 @@ class Stack:
     def commit(self, *arguments):
         return self.tool("vote-commit", *arguments)
 
+    def signal_server(self, name, signal_name):
+        pid = int(open(os.path.join(self.directory, name, "pid")).read().split()[0])
+        os.kill(pid, getattr(signal, "SIG" + signal_name))
+
     def run(self, name, *arguments, **options):
         options.setdefault("timeout", 300)
         return subprocess.run([os.path.join(BIN, name), *arguments], env=options.pop("env", self.env),
                               capture_output=True, text=True, **options)
 
+    def connect(self):
+        return psycopg2.connect(self.env["VOTE_DATABASE_URL"])
+
     def sql(self, text, *values):
-        connection = psycopg2.connect(self.env["VOTE_DATABASE_URL"])
+        connection = self.connect()
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute(text, values)
@@ -149,6 +157,9 @@ class Stack:
 
     def token(self, user, *arguments):
         return self.run("vote-admin", "token", "--user", user, *arguments, check=True).stdout.strip()
+
+    def user_of(self, token):
+        return jwt.decode(token, SECRET, algorithms=["HS256"])["sub"]
 
     def add_projects(self, *projects):
         text = "project_id,owner_id\n" + "".join(f"{p},\n" for p in projects)

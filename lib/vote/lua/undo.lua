@@ -6,11 +6,12 @@ local entry = redis.call('HGET', KEYS[3], 'r:' .. ARGV[1])
 if not entry then return nil end
 local up, down, previous, user = entry:match('^(-?%d+),(-?%d+),%d+,%d+,(-?%d),-?%d,(.*)$')
 redis.call('HDEL', KEYS[3], 'r:' .. ARGV[1])
+-- 0 - up, not -up: Lua's -0 is written "-0", which Redis takes for no number.
 redis.call('HINCRBY', KEYS[1], 'pending', -1)
-redis.call('HINCRBY', KEYS[1], 'upvotes', -up)
-redis.call('HINCRBY', KEYS[1], 'pending_up', -up)
-redis.call('HINCRBY', KEYS[1], 'downvotes', -down)
-redis.call('HINCRBY', KEYS[1], 'pending_down', -down)
+redis.call('HINCRBY', KEYS[1], 'upvotes', 0 - up)
+redis.call('HINCRBY', KEYS[1], 'pending_up', 0 - up)
+redis.call('HINCRBY', KEYS[1], 'downvotes', 0 - down)
+redis.call('HINCRBY', KEYS[1], 'pending_down', 0 - down)
 -- A later click of the user has taken its own step since: then that one stands.
 if redis.call('HGET', KEYS[3], 'u:' .. user) == ARGV[1] then
     redis.call('HDEL', KEYS[3], 'u:' .. user)

@@ -1,20 +1,21 @@
 -- vote.lua - one click on the optimistic state of a project; answers before Kafka or Postgres know.
 -- KEYS: vote:state:{p} vote:voters:{p} vote:pending:{p}
--- ARGV: user, wanted (1, -1, 0), toggle (1 or 0), request id
+-- ARGV: user, wanted (1, -1, 0), toggle (1 or 0), request id, again (1: it may be known)
 -- Returns {'missing'} when the state must be loaded first, otherwise
--- {'ok', seq, previous, value, upvotes, downvotes}. The same request again changes nothing and
+-- {'ok', seq, previous, value, upvotes, downvotes}. A request that is known changes nothing and
 -- returns what it came to the first time: a retry after a crash is the same click.
 --
 -- vote:pending holds `r:<request>` = up,down,time_ms,seq,previous,value,user (what each request on its
 -- way has added) and `u:<user>` = the user's newest request on its way, so that settling one twice
 -- does nothing.
-local state = redis.call('HMGET', KEYS[1], 'upvotes', 'downvotes', 'seq')
+local state = redis.call('HMGET', KEYS[1], 'upvotes', 'downvotes', 'seq', 'pending', 'pending_up', 'pending_down')
 if not state[1] then return {'missing'} end
+local upvotes, downvotes = tonumber(state[1]), tonumber(state[2])
 
-local known = redis.call('HGET', KEYS[3], 'r:' .. ARGV[4])
+local known = ARGV[5] == '1' and redis.call('HGET', KEYS[3], 'r:' .. ARGV[4])
 if known then
     local seq, previous, value = known:match('^[^,]*,[^,]*,[^,]*,(%d+),(-?%d),(-?%d),')
-    return {'ok', seq, tonumber(previous), tonumber(value), tonumber(state[1]), tonumber(state[2])}
+    return {'ok', seq, tonumber(previous), tonumber(value), upvotes, downvotes}
 end
 
 local time = redis.call('TIME')
@@ -27,18 +28,10 @@ if ARGV[3] == '1' and value == previous then value = 0 end
 
 local up = (value == 1 and 1 or 0) - (previous == 1 and 1 or 0)
 local down = (value == -1 and 1 or 0) - (previous == -1 and 1 or 0)
+upvotes, downvotes = upvotes + up, downvotes + down
 
-redis.call('HSET', KEYS[1], 'seq', seq)
-redis.call('HINCRBY', KEYS[1], 'pending', 1)
-local upvotes, downvotes = tonumber(state[1]), tonumber(state[2])
-if up ~= 0 then
-    upvotes = redis.call('HINCRBY', KEYS[1], 'upvotes', up)
-    redis.call('HINCRBY', KEYS[1], 'pending_up', up)
-end
-if down ~= 0 then
-    downvotes = redis.call('HINCRBY', KEYS[1], 'downvotes', down)
-    redis.call('HINCRBY', KEYS[1], 'pending_down', down)
-end
+redis.call('HSET', KEYS[1], 'upvotes', upvotes, 'downvotes', downvotes, 'seq', seq, 'pending', state[4] + 1,
+    'pending_up', state[5] + up, 'pending_down', state[6] + down)
 redis.call('HSET', KEYS[2], ARGV[1], value)
 redis.call('HSET', KEYS[3], 'u:' .. ARGV[1], ARGV[4], 'r:' .. ARGV[4], table.concat(
     {up, down, string.format('%.0f', math.floor(now / 1000)), seq, previous, value, ARGV[1]}, ','))

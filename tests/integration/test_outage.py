@@ -1,0 +1,273 @@
+# test_outage.py - vote-ingest while what it stands on is away, slow or dead. SPDX-License-Identifier: Apache-2.0
+import json
+import signal
+import statistics
+import threading
+import time
+
+import pytest
+import requests
+from confluent_kafka import Consumer, TopicPartition
+
+from stack import free_port, wait_until
+from test_guarantees import requests_log, wait_applied
+
+
+@pytest.fixture
+def own(stack):
+    """A vote-ingest of the test's own: own(flags...) returns (tool, its url)."""
+    started = []
+
+    def start(*arguments):
+        port = free_port()
+        started.append(stack.ingest(port, *arguments).start())
+        return started[-1], f"http://127.0.0.1:{port}"
+
+    yield start
+    for tool in started:
+        tool.stop()
+
+
+def timed_vote(stack, token, project, vote_type="up", url=None, **body):
+    began = time.monotonic()
+    answer = stack.vote(token, project, vote_type, url=url, **body)
+    return answer, time.monotonic() - began
+
+
+def shown(stack, project):
+    state = stack.redis().hgetall("vote:state:{%s}" % project)
+    return state and (int(state["upvotes"]), int(state["downvotes"]), int(state["pending"]))
+
+
+def results_of(stack, request_ids):
+    """How often each request is in vote.results, with its event types."""
+    consumer = Consumer({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"], "group.id": "none", "enable.partition.eof": True})
+    partitions = consumer.list_topics("vote.results", 10).topics["vote.results"].partitions
+    consumer.assign([TopicPartition("vote.results", p, 0) for p in partitions])
+    found, ended = {}, 0
+    while ended < len(partitions):
+        message = consumer.poll(10)
+        assert message is not None
+        if message.error():
+            ended += 1
+        elif json.loads(message.value())["request_id"] in request_ids:
+            found.setdefault(json.loads(message.value())["request_id"], []).append(dict(message.headers())["ce_type"].decode())
+    consumer.close()
+    return found
+
+
+# Redis
+
+def test_redis_stopped_votes_are_taken_and_the_state_is_right_afterwards(stack, project, own):
+    _, url = own()
+    tokens = [stack.token(f"r{n}-{project}") for n in range(6)]
+    stack.vote(tokens[0], project, "up", url=url)
+    stack.server("stop", "redis")
+    try:
+        answers = [stack.vote(token, project, "up", url=url) for token in tokens[1:5]]
+        assert [a.status_code for a in answers] == [202] * 4
+        wait_applied(stack)
+        assert stack.counts(project) == (5, 0)
+    finally:
+        stack.server("start", "redis")
+    last = wait_until(lambda: [a for a in [stack.vote(tokens[5], project, "up", url=url)] if a.status_code == 202], 10)[0]
+    stack.wait_committed(tokens[5], last.json()["data"]["request_id"])
+    wait_until(lambda: shown(stack, project) == (6, 0, 0), 10, "redis shows what postgres has")
+
+
+def test_redis_that_does_not_answer_is_waited_for_no_longer_than_its_timeout(stack, project, own):
+    tool, url = own("--redis-timeout", "50ms")
+    token = stack.token("slow-" + project)
+    quiet = statistics.median(timed_vote(stack, token, project, url=url)[1] for _ in range(20))
+    stack.signal_server("redis", "STOP")
+    try:
+        votes = [timed_vote(stack, token, project, toggle=False, url=url) for _ in range(40)]
+        assert {answer.status_code for answer, _ in votes} == {202}
+        # At most one wait a vote; as it knows that Redis is away, most have none at all.
+        assert max(seconds for _, seconds in votes) < 0.05 + 10 * quiet + 0.25
+        assert statistics.median(seconds for _, seconds in votes) < quiet + 0.04
+    finally:
+        stack.signal_server("redis", "CONT")
+    wait_applied(stack)
+    wait_until(lambda: tool.is_ready() and "vote_without_redis_total" in tool.metrics(), 10)
+
+    def right():
+        answer = stack.vote(token, project, "up", toggle=False, url=url)
+        return answer.status_code == 202 and stack.counts(project) == (1, 0) and answer.json()["data"]["upvotes"] == 1
+    wait_until(right, 20, "the state is right again")
+
+
+# Postgres (G9)
+
+def latencies(stack, project, url, count=60):
+    token = stack.token("g9-" + project)
+    return [timed_vote(stack, token, project, url=url)[1] for _ in range(count)]
+
+
+def test_G9_postgres_stopped_votes_are_taken_as_fast_as_before(stack, project, own):
+    _, url = own()
+    stack.vote(stack.token("g9-first"), project, "up", url=url)
+    before = latencies(stack, project, url)
+    stack.server("stop", "postgres")
+    try:
+        during = latencies(stack, project, url)
+    finally:
+        stack.server("start", "postgres")
+    assert statistics.median(during) < 3 * statistics.median(before) + 0.01
+    wait_applied(stack)
+    assert stack.counts(project) == (1, 0)
+
+
+def test_G9_a_locked_project_row_does_not_hold_up_a_click(stack, project, own):
+    _, url = own()
+    stack.vote(stack.token("g9-first"), project, "up", url=url)
+    before = latencies(stack, project, url)
+    lock = stack.connect()
+    lock.cursor().execute("select * from vote.projects where project_id = %s for update", (project,))
+    during = latencies(stack, project, url)
+    lock.rollback()
+    lock.close()
+    assert statistics.median(during) < 3 * statistics.median(before) + 0.01
+    wait_applied(stack)
+    assert stack.counts(project) == (1, 0)
+
+
+def test_G9_postgres_that_hangs_does_not_hold_up_a_click(stack, project, own):
+    _, url = own()
+    stack.vote(stack.token("g9-first"), project, "up", url=url)
+    before = latencies(stack, project, url)
+    pids = [row[0] for row in stack.sql("select pid from pg_stat_activity where backend_type = 'client backend'")]
+    stopped = [pid for pid in pids if stop_process(pid)]
+    try:
+        during = latencies(stack, project, url)
+    finally:
+        for pid in stopped:
+            continue_process(pid)
+    assert statistics.median(during) < 3 * statistics.median(before) + 0.01
+
+
+def stop_process(pid):
+    import os
+    try:
+        os.kill(pid, signal.SIGSTOP)
+        return True
+    except OSError:
+        return False
+
+
+def continue_process(pid):
+    import os
+    try:
+        os.kill(pid, signal.SIGCONT)
+    except OSError:
+        pass
+
+
+# Kafka
+
+@pytest.fixture
+def kafka_away(stack):
+    """kafka_away() stops Kafka; it is back when kafka_away.back() is called, or at the end."""
+    class Away:
+        stopped = False
+
+        def __call__(self):
+            stack.server("stop", "kafka")
+            self.stopped = True
+
+        def back(self):
+            if self.stopped:
+                stack.server("start", "kafka")
+            self.stopped = False
+
+    away = Away()
+    yield away
+    away.back()
+
+
+def breaker(tool):
+    return next(float(line.split()[1]) for line in tool.metrics().splitlines() if line.startswith("vote_kafka_breaker_state "))
+
+
+def test_G1_kafka_stopped_votes_are_applied_at_once_and_relayed_afterwards(stack, project, own, kafka_away):
+    tool, url = own("--kafka-timeout", "2s")
+    tokens = [stack.token(f"s{n}-{project}") for n in range(12)]
+    stack.vote(tokens[0], project, "up", url=url)
+    stack.wait_committed(tokens[0], stack.vote(tokens[0], project, "down", url=url).json()["data"]["request_id"])
+    kafka_away()
+    first, seconds = timed_vote(stack, tokens[1], project, url=url)
+    assert first.status_code == 202 and seconds < 3.5
+    wait_until(lambda: breaker(tool) == 1, 5, "the breaker opens")
+    answers = [first]
+    for token in tokens[2:]:
+        answer, seconds = timed_vote(stack, token, project, url=url)
+        assert answer.status_code == 202 and seconds < 0.5
+        answers.append(answer)
+    answers.append(stack.vote(tokens[0], project, "up", toggle=False, url=url))  # order by seq holds across the switch
+    assert stack.counts(project) == (12, 0)
+    request_ids = [a.json()["data"]["request_id"] for a in answers]
+    assert {stack.get(tokens[1], "/api/votes/status/" + request_ids[0]).json()["data"]["state"]} == {"committed"}
+    waiting = [json.loads(row[0])["request_id"] for row in stack.sql("select value from vote.outbox where key = %s order by id", project)]
+    assert waiting == request_ids
+    kafka_away.back()
+    wait_until(lambda: stack.sql("select count(*) from vote.outbox")[0][0] == 0, 60, "the relay")
+    wait_applied(stack)
+    log = [json.loads(value)["request_id"] for key, value, _ in requests_log(stack) if key.decode() == project]
+    assert log[-len(request_ids):] == request_ids or sorted(set(log) & set(request_ids)) == sorted(request_ids)
+    wait_until(lambda: len(results_of(stack, request_ids)) == len(request_ids), 30, "every result")
+    assert {len(types) for request, types in results_of(stack, request_ids[1:]).items()} == {1}
+    assert stack.counts(project) == (12, 0)
+    wait_until(lambda: stack.vote(tokens[1], project, "up", toggle=False, url=url).status_code == 202 and breaker(tool) == 0, 20, "the breaker closes")
+    wait_until(lambda: shown(stack, project) == (12, 0, 0), 20, "redis settles")
+    assert stack.run("vote-admin", "audit").returncode == 0
+
+
+def test_kafka_and_postgres_stopped_is_503_and_nothing_is_counted_later(stack, project, own, kafka_away):
+    tool, url = own("--kafka-timeout", "1s")
+    token, other = stack.token("both-" + project), stack.token("warm-" + project)
+    stack.wait_committed(other, stack.vote(other, project, "up", url=url).json()["data"]["request_id"])
+    kafka_away()
+    stack.server("stop", "postgres")
+    try:
+        answers = [stack.vote(token, project, "down", url=url) for _ in range(3)]
+        assert {a.status_code for a in answers} == {503} and int(answers[0].headers["Retry-After"]) >= 1
+        assert answers[0].json()["type"].endswith("temporary-reduced-capacity")
+        assert shown(stack, project)[:2] == (1, 0)
+        assert stack.redis().hget("vote:voters:{%s}" % project, "both-" + project) in (None, "0")
+    finally:
+        stack.server("start", "postgres")
+        kafka_away.back()
+    wait_until(tool.is_ready, 30)
+    again = wait_until(lambda: [a for a in [stack.vote(other, project, "up", toggle=False, url=url)] if a.status_code == 202], 30)[0]
+    stack.wait_committed(other, again.json()["data"]["request_id"])
+    wait_applied(stack)
+    assert stack.counts(project) == (1, 0)
+    assert stack.sql("select count(*) from vote.log where user_id = %s", "both-" + project) == [(0,)]
+
+
+# Ghosts
+
+def test_G7_a_ghost_of_a_killed_ingest_is_gone_within_the_grace(stack, project, own, kafka_away, user, token):
+    tool, url = own("--kafka-timeout", "60s")
+    grace = 24
+    stack.wait_committed(token, stack.vote(token, project, "up", url=url).json()["data"]["request_id"])
+    stack.main_commit.stop()
+    sweeper = stack.commit("-X", "session.timeout.ms=6000", "--optimism-grace", f"{grace}s").start()
+    try:
+        kafka_away()
+        failed = threading.Thread(target=lambda: pytest.raises(requests.RequestException, stack.vote, token, project, "down", url=url))
+        failed.start()
+        wait_until(lambda: shown(stack, project)[:2] == (0, 1), 5, "the ghost")
+        born = time.monotonic()
+        ghost = next(name[2:] for name in stack.redis().hkeys("vote:pending:{%s}" % project) if name.startswith("r:"))
+        tool.kill()
+        failed.join()
+        kafka_away.back()
+        wait_until(lambda: shown(stack, project) == (1, 0, 0), grace + 5, "the ghost is gone")
+        assert time.monotonic() - born < grace
+        assert stack.status(token, ghost)["state"] == "failed"
+        assert wait_until(lambda: results_of(stack, [ghost]), 10) == {ghost: ["vote.failed.v1"]}
+        assert stack.redis().hget("vote:voters:{%s}" % project, user) == "1"
+        assert stack.get(token, "/api/votes/user").json()["data"]["votes"][0]["vote_type"] == "up"
+    finally:
+        sweeper.stop()
