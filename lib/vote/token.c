@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/units.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -53,18 +54,16 @@ static bool scope_holds(const char *scope, const char *word)
     return false;
 }
 
-/* A NumericDate claim; false when it is there and no whole number. */
+/* A NumericDate claim; false when it is there and no whole number. It is read as JSON text, as
+ * libjwt gives what is no whole number as 0: a time long ago. */
 static bool token_read_time(jwt_t *jwt, const char *claim, bool *given, int64_t *value)
 {
-    errno = 0;
-    *value = jwt_get_grant_int(jwt, claim);
-    *given = errno == 0;
-    if (*given)
-        return true;
+    *value = 0;
     char *json = jwt_get_grants_json(jwt, claim);
-    bool absent = json == NULL;
+    *given = json != NULL;
+    bool whole = !json || units_parse_int(json, value);
     free(json);
-    return absent;
+    return whole;
 }
 
 static bool token_check_times(struct token *token, jwt_t *jwt, struct error *error)
@@ -78,8 +77,6 @@ static bool token_check_times(struct token *token, jwt_t *jwt, struct error *err
         return error_set(error, ERROR_DATA, "the token has expired");
     if (has_nbf && starts_at_s > now_s)
         return error_set(error, ERROR_DATA, "the token is not valid yet");
-    if (!has_exp)
-        token->expires_at_s = 0;
     return true;
 }
 
