@@ -2,7 +2,7 @@
 #
 #   make up      set up everything that is missing, and run it     make down | status | logs
 #   make test    set up everything that is missing, and pass every test
-#   make         only build                                        make asan | bench | format | clean
+#   make         only build                                        make asan | fuzz | bench | format | clean
 
 MAKEFLAGS += --no-builtin-rules
 BUILD    ?= build
@@ -68,9 +68,22 @@ $(BUILD)/man/%.1: $(BUILD)/bin/%
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 # Unit tests: one program a module, each links only what it tests.
+TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(TOKEN) \
+    $(BUILD)/obj/cmd/vote-ingest/vote_body.o $(BUILD)/obj/cmd/vote-tail/selector.o
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
-$(BUILD)/unit/%: tests/unit/%.c $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(TOKEN) $(BUILD)/obj/cmd/vote-ingest/vote_body.o
+$(BUILD)/unit/%: tests/unit/%.c $(TESTED)
 	@mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lrdkafka -ljansson -ljwt $(LIBS)
+
+# Fuzz targets: in build/unit each replays its seed corpus, in build/fuzz/bin libFuzzer drives it.
+FUZZ_SECONDS ?= 60
+FUZZ_LIBS    := -lrdkafka -ljansson -ljwt -lcrypto $(LIBS)
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+REPLAYS      := $(FUZZ_TARGETS:%=$(BUILD)/unit/%)
+FUZZERS      := $(FUZZ_TARGETS:%=$(BUILD)/bin/%)
+$(REPLAYS): $(BUILD)/unit/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/replay.o $(TESTED)
+	$(LINK) $(FUZZ_LIBS)
+$(FUZZERS): $(BUILD)/bin/%: $(BUILD)/obj/tests/fuzz/%.o $(TESTED)
+	$(LINK) -fsanitize=fuzzer $(FUZZ_LIBS)
 
 LOCAL := pipelines/local
 export RUN PORT_BASE
@@ -92,10 +105,15 @@ test: deps
 test-unit: deps-build deps-test
 	@$(MAKE) --no-print-directory units
 	@tests/run.sh $(BUILD) unit
-units: $(UNITS)
+units: $(UNITS) $(REPLAYS)
+fuzzers: $(FUZZERS)
 asan: deps
 	@$(MAKE) --no-print-directory all units BUILD=build/asan CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 	@tests/run.sh build/asan
+fuzz: deps-build deps-test deps-fuzz
+	@$(MAKE) --no-print-directory fuzzers BUILD=build/fuzz CC=clang \
+	    CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined"
+	@tests/fuzz/run.sh build/fuzz $(FUZZ_SECONDS)
 
 # The largest conversation of the Polis open data; POLIS names another export.
 POLIS ?= $(firstword $(wildcard ../shared/data/polis/austria-climate*.csv))
@@ -109,7 +127,7 @@ tidy:
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')
 clean:
-	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/unit $(BUILD)/asan
+	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/unit $(BUILD)/asan $(BUILD)/fuzz
 
-.PHONY: all deps up down status logs test test-unit units asan bench tidy format clean
+.PHONY: all deps up down status logs test test-unit units asan fuzz fuzzers bench tidy format clean
 .SECONDARY:

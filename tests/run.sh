@@ -12,9 +12,12 @@ count() { # PATTERN: the number before the word in a runner's closing line
     grep -oE "[0-9]+ $1" "$output" | awk '{ n += $1 } END { print n + 0 }'
 }
 
-for unit in "$build"/unit/test_*; do
+# A fuzz target is given its seed corpus, a unit test nothing.
+for unit in "$build"/unit/test_* "$build"/unit/fuzz_*; do
     [[ -x $unit && $unit != *.d ]] || continue
-    "$unit" >"$output" 2>&1
+    inputs=(tests/fuzz/corpus/"${unit##*/}"/*)
+    [[ -e ${inputs[0]} ]] || inputs=()
+    "$unit" "${inputs[@]}" >"$output" 2>&1
     code=$?
     ok=$(grep -c '\[       OK \]' "$output")
     bad=$(grep -cE '\[  FAILED  \] [a-z_0-9]+$' "$output")

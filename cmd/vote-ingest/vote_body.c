@@ -49,22 +49,13 @@ static void body_read_toggle(struct vote_body *body, const json_t *object, struc
         body->toggle = json_is_true(member);
 }
 
-/* Counts characters, not bytes: every byte that does not continue a UTF-8 sequence starts one. */
-static size_t utf8_length(const char *text)
-{
-    size_t length = 0;
-    for (; *text; text++)
-        length += ((unsigned char)*text & 0xC0) != 0x80;
-    return length;
-}
-
 static void body_read_variant(struct vote_body *body, const json_t *object, struct buf *problems)
 {
     const json_t *member = json_object_get(object, "variant");
     const char *text = json_string_value(member);
     if (!member || json_is_null(member))
         return;
-    if (!text || !*text || utf8_length(text) > VARIANT_MAX)
+    if (!text || !*text || !variant_is_valid(text))
         problem_add(problems, "variant", "is no text of 1 to 32 characters");
     else
         memcpy(body->variant, text, strlen(text) + 1);

@@ -16,7 +16,7 @@ static bool selector_refuse(const char *text, struct error *error)
                      text);
 }
 
-static bool time_parse(const char *text, int64_t now_ms, int64_t *ms)
+static bool time_read(const char *text, int64_t now_ms, int64_t *ms)
 {
     int64_t number;
     if (*text == '-') {
@@ -30,6 +30,17 @@ static bool time_parse(const char *text, int64_t now_ms, int64_t *ms)
         return number >= 0;
     }
     return clock_parse_ms(text, ms);
+}
+
+/* No record is older than 1970, and below 0 a time would mean something else: here an open end, to
+ * Kafka the latest or the earliest offset. */
+static bool time_parse(const char *text, int64_t now_ms, int64_t *ms)
+{
+    if (!time_read(text, now_ms, ms))
+        return false;
+    if (*ms < 0)
+        *ms = 0;
+    return true;
 }
 
 /* T or T1:T2 or T1:. RFC 3339 has colons of its own, so every colon is tried. */

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <time.h>
 
+/* The first and the last millisecond that have a four-digit year in UTC. */
+static const int64_t year_0000_ms = -62167219200000, year_9999_ms = 253402300799999;
+
 static int64_t clock_read_us(clockid_t clock)
 {
     struct timespec now;
@@ -31,7 +34,6 @@ int64_t clock_wall_ms(void)
 
 void clock_format_ms(int64_t wall_ms, char text[CLOCK_TEXT_SIZE])
 {
-    const int64_t year_0000_ms = -62167219200000, year_9999_ms = 253402300799999;
     if (wall_ms < year_0000_ms)
         wall_ms = year_0000_ms;
     if (wall_ms > year_9999_ms)
@@ -50,6 +52,27 @@ void clock_format_ms(int64_t wall_ms, char text[CLOCK_TEXT_SIZE])
              (unsigned)tm.tm_sec % 100, (unsigned)milliseconds % 1000);
 }
 
+/* Reads exactly `count` digits. */
+static bool clock_parse_digits(const char **cursor, int count, int *value)
+{
+    *value = 0;
+    for (; count > 0; count--, (*cursor)++) {
+        if (**cursor < '0' || **cursor > '9')
+            return false;
+        *value = *value * 10 + (**cursor - '0');
+    }
+    return true;
+}
+
+/* Moves `*cursor` behind one character out of `allowed`; false when another is there. */
+static bool clock_parse_char(const char **cursor, const char *allowed)
+{
+    if (!**cursor || !strchr(allowed, **cursor))
+        return false;
+    (*cursor)++;
+    return true;
+}
+
 /* The fraction's first three digits as milliseconds; moves `*cursor` behind all its digits. */
 static int clock_parse_fraction(const char **cursor)
 {
@@ -62,47 +85,50 @@ static int clock_parse_fraction(const char **cursor)
 /* Seconds east of UTC out of "Z" or "+hh:mm"; false when it is neither or text follows. */
 static bool clock_parse_zone(const char *text, int *offset_s)
 {
-    char sign;
-    int hours, minutes, end = 0;
+    int hours, minutes;
+    int sign = *text == '-' ? -1 : 1;
     *offset_s = 0;
     if (!strcmp(text, "Z") || !strcmp(text, "z"))
         return true;
-    if (sscanf(text, "%c%2d:%2d%n", &sign, &hours, &minutes, &end) != 3 || text[end] != '\0')
+    if (!clock_parse_char(&text, "+-") || !clock_parse_digits(&text, 2, &hours) ||
+        !clock_parse_char(&text, ":") || !clock_parse_digits(&text, 2, &minutes) || *text)
         return false;
-    if ((sign != '+' && sign != '-') || hours < 0 || hours > 23 || minutes < 0 || minutes > 59)
-        return false;
-    *offset_s = (hours * 60 + minutes) * 60 * (sign == '-' ? -1 : 1);
-    return true;
+    *offset_s = sign * (hours * 60 + minutes) * 60;
+    return hours <= 23 && minutes <= 59;
 }
 
 static bool clock_parse_time(const char *text, struct tm *tm, int *milliseconds, int *offset_s)
 {
-    int used = 0;
-    if (sscanf(text, "%*1[Tt ]%2d:%2d:%2d%n", &tm->tm_hour, &tm->tm_min, &tm->tm_sec, &used) != 3)
+    if (!clock_parse_char(&text, "Tt ") || !clock_parse_digits(&text, 2, &tm->tm_hour) ||
+        !clock_parse_char(&text, ":") || !clock_parse_digits(&text, 2, &tm->tm_min) ||
+        !clock_parse_char(&text, ":") || !clock_parse_digits(&text, 2, &tm->tm_sec))
         return false;
-    if (tm->tm_hour < 0 || tm->tm_hour > 23 || tm->tm_min < 0 || tm->tm_min > 59 ||
-        tm->tm_sec < 0 || tm->tm_sec > 60)
+    if (tm->tm_hour > 23 || tm->tm_min > 59 || tm->tm_sec > 60)
         return false;
-    const char *cursor = text + used;
-    if (*cursor == '.') {
-        cursor++;
-        if (*cursor < '0' || *cursor > '9')
+    if (*text == '.') {
+        text++;
+        if (*text < '0' || *text > '9')
             return false;
-        *milliseconds = clock_parse_fraction(&cursor);
+        *milliseconds = clock_parse_fraction(&text);
     }
-    return clock_parse_zone(cursor, offset_s);
+    return clock_parse_zone(text, offset_s);
+}
+
+/* Moves `*cursor` behind "yyyy-mm-dd". */
+static bool clock_parse_date(const char **cursor, struct tm *tm)
+{
+    return clock_parse_digits(cursor, 4, &tm->tm_year) && clock_parse_char(cursor, "-") &&
+           clock_parse_digits(cursor, 2, &tm->tm_mon) && clock_parse_char(cursor, "-") &&
+           clock_parse_digits(cursor, 2, &tm->tm_mday) && tm->tm_mon >= 1 && tm->tm_mon <= 12 &&
+           tm->tm_mday >= 1;
 }
 
 bool clock_parse_ms(const char *text, int64_t *wall_ms)
 {
     struct tm tm = {0};
-    int used = 0, milliseconds = 0, offset_s = 0;
-    if (sscanf(text, "%4d-%2d-%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &used) != 3 ||
-        used != 10)
-        return false;
-    if (tm.tm_year < 0 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1)
-        return false;
-    if (text[used] != '\0' && !clock_parse_time(text + used, &tm, &milliseconds, &offset_s))
+    int milliseconds = 0, offset_s = 0;
+    if (!clock_parse_date(&text, &tm) ||
+        (*text && !clock_parse_time(text, &tm, &milliseconds, &offset_s)))
         return false;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
@@ -111,7 +137,7 @@ bool clock_parse_ms(const char *text, int64_t *wall_ms)
     if (tm.tm_mday != day || tm.tm_mon != month)
         return false; /* 30 February, or a leap second: timegm moved it to another day */
     *wall_ms = ((int64_t)seconds - offset_s) * 1000 + milliseconds;
-    return true;
+    return *wall_ms >= year_0000_ms && *wall_ms <= year_9999_ms;
 }
 
 int clock_until_ms(int64_t deadline_us)

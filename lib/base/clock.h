@@ -20,7 +20,8 @@ enum { CLOCK_TEXT_SIZE = 25 }; /* "2026-11-23T18:03:39.594Z" and its NUL */
 void clock_format_ms(int64_t wall_ms, char text[CLOCK_TEXT_SIZE]);
 
 /* Reads RFC 3339 section 5.6 (date-time with `Z` or an offset, any count of fraction digits) or a
- * plain date (midnight UTC). Returns false when `text` is neither. */
+ * plain date (midnight UTC). Returns false when `text` is neither, or its year in UTC is not 0 to
+ * 9999. */
 bool clock_parse_ms(const char *text, int64_t *wall_ms) __attribute__((warn_unused_result));
 
 /* Milliseconds from now to a monotonic deadline, rounded up, 0 when it has passed; fits poll(2). */

@@ -1,6 +1,7 @@
 /* units.c - quantities as people write them. SPDX-License-Identifier: Apache-2.0 */
 #include "base/units.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -110,10 +111,10 @@ bool units_parse_quota(const char *text, int64_t *count, int64_t *window_us)
         return false;
     snprintf(number, sizeof number, "%.*s", (int)(slash - text), text);
     const char *window = slash + 1;
-    bool bare_unit = *window && !strchr("0123456789", *window); /* 5/s is 5/1s */
-    char one[8];
-    if (bare_unit) {
-        snprintf(one, sizeof one, "1%s", window);
+    char one[UNITS_TEXT_SIZE];
+    if (isalpha((unsigned char)*window)) { /* 5/s is 5/1s */
+        if (snprintf(one, sizeof one, "1%s", window) >= (int)sizeof one)
+            return false;
         window = one;
     }
     return units_parse_int(number, count) && *count > 0 &&

@@ -118,13 +118,13 @@ rd_kafka_headers_t *kafka_event_headers(const char *type, const char *source, co
 
 static bool hex_is_lower(const char *text, size_t size)
 {
-    bool all_zero = true;
-    for (size_t i = 0; i < size; i++) {
-        if (!text[i] || !strchr("0123456789abcdef", text[i]))
-            return false;
-        all_zero = all_zero && text[i] == '0';
-    }
-    return !all_zero;
+    return strspn(text, "0123456789abcdef") >= size;
+}
+
+/* A trace or parent id: the one that is all zero means there is none. */
+static bool hex_is_id(const char *text, size_t size)
+{
+    return hex_is_lower(text, size) && strspn(text, "0") < size;
 }
 
 static void hex_random(char *text, size_t size)
@@ -140,15 +140,17 @@ void traceparent_continue(const char *incoming, char traceparent[TRACEPARENT_SIZ
 {
     memcpy(traceparent, "00-", 3);
     bool known = incoming && strlen(incoming) == TRACEPARENT_SIZE - 1 &&
-                 !strncmp(incoming, "00-", 3) && hex_is_lower(incoming + 3, 32) &&
-                 incoming[35] == '-' && hex_is_lower(incoming + 36, 16) && incoming[52] == '-';
+                 !strncmp(incoming, "00-", 3) && hex_is_id(incoming + 3, 32) &&
+                 incoming[35] == '-' && hex_is_id(incoming + 36, 16) && incoming[52] == '-' &&
+                 hex_is_lower(incoming + 53, 2);
+    bool sampled = !known || strchr("13579bdf", incoming[54]);
     if (known)
         memcpy(traceparent + 3, incoming + 3, 32);
     else
         hex_random(traceparent + 3, 32);
     traceparent[35] = '-';
     hex_random(traceparent + 36, 16);
-    memcpy(traceparent + 52, known && incoming[54] == '0' ? "-00" : "-01", 4);
+    memcpy(traceparent + 52, sampled ? "-01" : "-00", 4);
 }
 
 void kafka_traceparent(const rd_kafka_message_t *message, char traceparent[TRACEPARENT_SIZE])

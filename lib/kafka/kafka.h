@@ -51,8 +51,8 @@ rd_kafka_headers_t *kafka_event_headers(const char *type, const char *source, co
 /* Copies the record's traceparent, or makes a new one when it has none that is well formed. */
 void kafka_traceparent(const rd_kafka_message_t *message, char traceparent[TRACEPARENT_SIZE]);
 
-/* Takes over an incoming traceparent's trace id with a new parent id; NULL or malformed: a new
- * trace (W3C Trace Context section 3.2). */
+/* Takes over an incoming traceparent's trace id and its sampled bit with a new parent id; NULL or
+ * malformed: a new trace, which is sampled (W3C Trace Context section 3.2). */
 void traceparent_continue(const char *incoming, char traceparent[TRACEPARENT_SIZE]);
 
 #endif

@@ -73,6 +73,15 @@ enum vote_action vote_action_between(enum vote_type previous, enum vote_type now
     return now == VOTE_NONE ? ACTION_REMOVED : ACTION_CHANGED;
 }
 
+/* Counts characters, not bytes: every byte that does not continue a UTF-8 sequence starts one. */
+bool variant_is_valid(const char *text)
+{
+    size_t length = 0;
+    for (; *text; text++)
+        length += ((unsigned char)*text & 0xC0) != 0x80;
+    return length <= VARIANT_MAX;
+}
+
 static void member_time(struct buf *json, const char *name, int64_t wall_ms)
 {
     char text[CLOCK_TEXT_SIZE];
@@ -194,8 +203,7 @@ static bool request_decode_rest(struct request *request, const json_t *object, s
     if (!json_is_integer(seq) || json_integer_value(seq) <= 0)
         return error_set(error, ERROR_DATA, "seq is not a positive whole number");
     request->seq = json_integer_value(seq);
-    if (variant &&
-        (!json_is_string(variant) || json_string_length(variant) >= sizeof request->variant))
+    if (variant && (!json_is_string(variant) || !variant_is_valid(json_string_value(variant))))
         return error_set(error, ERROR_DATA, "variant is no text of at most 32 characters");
     if (variant)
         memcpy(request->variant, json_string_value(variant), json_string_length(variant) + 1);

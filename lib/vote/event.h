@@ -35,6 +35,9 @@ bool vote_outcome_parse(const char *name, enum vote_outcome *outcome)
 /* What a step from one vote to another is called. */
 enum vote_action vote_action_between(enum vote_type previous, enum vote_type now);
 
+/* True when the UTF-8 text has at most VARIANT_MAX characters, so that it fits a request. */
+bool variant_is_valid(const char *text) __attribute__((warn_unused_result));
+
 /* vote.requested.v1: what a user's vote on a project is from now on. */
 struct request {
     char request_id[REQUEST_ID_SIZE];

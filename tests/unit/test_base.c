@@ -45,7 +45,15 @@ static void what_is_no_time_is_refused(void **state)
                                         "2026-11-23T25:00:00Z",
                                         "2026-11-23T10:00:00",
                                         "2026-11-23T10:00:00.Z",
-                                        "2026-11-23 x"};
+                                        "2026-11-23 x",
+                                        "+026-11-23",
+                                        "2026-+1- 3",
+                                        "2026-11-23T1:2:3Z",
+                                        "2026-11-23T 1:+2: 3Z",
+                                        "2026-11-23T10:00:00+2:0",
+                                        "2026-11-23T10:00:00+24:00",
+                                        "0000-01-01T00:00:00+00:01",
+                                        "9999-12-31T23:59:59-00:01"};
     int64_t ms;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         assert_false(clock_parse_ms(texts[i], &ms));
@@ -167,6 +175,31 @@ static void a_changed_token_is_refused(void **state)
     free(text);
 }
 
+/* Signed with `secret`; the claims are above each. */
+static void a_time_claim_that_is_no_whole_number_is_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        /* {"sub":"u1","nbf":"4102444800"} */
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSIsIm5iZiI6IjQxMDI0NDQ4MDAifQ"
+        ".j40JOcfr1awjV1WPPZ3jSY1PVPU4m6nvyQYrBCFPYGo",
+        /* {"sub":"u1","nbf":4102444800.5} */
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSIsIm5iZiI6NDEwMjQ0NDgwMC41fQ"
+        ".HC-oaTNS-rHAk3_QMQcjCaRO5Q1xFhlG1Gpme0eyExc",
+        /* {"sub":"u1","nbf":null} */
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSIsIm5iZiI6bnVsbH0"
+        ".6KFVIYCRs0wMYP0gIoOgcKdHJLlPpOaW6zxa6BGDySI",
+        /* {"sub":"u1","exp":4102444800.5} */
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSIsImV4cCI6NDEwMjQ0NDgwMC41fQ"
+        ".ZAtD9Jn7FFfex2VRG8sP1pDCzt-q39hiWdK4Da8ZyNk"};
+    struct error error;
+    struct token token;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        assert_false(verify(&token, secret, texts[i], &error));
+        assert_non_null(strstr(error.text, "not a whole number"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +215,7 @@ int main(void)
         cmocka_unit_test(a_token_reads_back_as_it_was),
         cmocka_unit_test(an_expired_token_is_refused),
         cmocka_unit_test(a_changed_token_is_refused),
+        cmocka_unit_test(a_time_claim_that_is_no_whole_number_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

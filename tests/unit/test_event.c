@@ -61,6 +61,7 @@ static void a_bad_member_is_named(void **state)
     assert_refused("2026-11-23T", "2026-13-23T", "accepted_at");
     assert_refused("0193a000", "0193A000", "request_id");
     assert_refused("\"changed\"", "\"bent\"", "action");
+    assert_refused("bl\\\"ue", "123456789012345678901234567890123", "variant");
 }
 
 static void what_is_no_object_is_refused(void **state)

@@ -60,6 +60,22 @@ static void a_rate_is_per_second(void **state)
     assert_false(units_parse_rate_per_s("120", &per_s));
 }
 
+static void a_quota_is_a_count_in_a_window(void **state)
+{
+    (void)state;
+    int64_t count, window_us;
+    assert_true(units_parse_quota("30/10s", &count, &window_us));
+    assert_true(count == 30 && window_us == 10000000);
+    assert_true(units_parse_quota("5/m", &count, &window_us));
+    assert_true(count == 5 && window_us == 60000000);
+    assert_true(units_parse_quota("5/s1m10s500ms", &count, &window_us));
+    assert_true(window_us == 71500000);
+    static const char *const texts[] = {"",     "5",     "5/",      "/s",           "-1/s",
+                                        "5/0s", "5/.5s", "5/weeks", "5/s1m10sweeks"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_false(units_parse_quota(texts[i], &count, &window_us));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -69,6 +85,7 @@ int main(void)
         cmocka_unit_test(what_is_no_size_is_refused),
         cmocka_unit_test(what_is_formatted_reads_back),
         cmocka_unit_test(a_rate_is_per_second),
+        cmocka_unit_test(a_quota_is_a_count_in_a_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
