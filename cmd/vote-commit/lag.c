@@ -11,8 +11,8 @@ enum { TELL_US = 1000 * 1000 };
 static int64_t partition_lag(struct commit *commit, int32_t partition, int64_t position)
 {
     int64_t low, high;
-    rd_kafka_resp_err_t code = rd_kafka_get_watermark_offsets(commit->consumer, TOPIC_REQUESTS,
-                                                              partition, &low, &high);
+    rd_kafka_resp_err_t code =
+        rd_kafka_get_watermark_offsets(commit->consumer, TOPIC_REQUESTS, partition, &low, &high);
     return code || position < 0 || high <= position ? 0 : high - position;
 }
 

@@ -1,8 +1,9 @@
 /* relay.c - votes that were applied while Kafka was away: their events go from vote.outbox into
- * vote.requests, in order, so that the log is complete. There they are found applied, and announced.
+ * vote.requests, in order, so that the log is complete. There they are found applied, and
+ * announced.
  *
- * One process at a time relays, by an advisory lock. A crash between Kafka's acknowledgement and the
- * deletion relays again, which changes nothing. SPDX-License-Identifier: Apache-2.0 */
+ * One process at a time relays, by an advisory lock. A crash between Kafka's acknowledgement and
+ * the deletion relays again, which changes nothing. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-commit/commit.h"
 
 #include "base/clock.h"
@@ -71,8 +72,8 @@ static void relay_finish(struct commit *commit)
 {
     struct error error;
     const char *parameters[] = {pg_array_end(&commit->relay.ids)};
-    PGresult *rows = pg_query(&commit->pg, "delete from vote.outbox where id = any ($1)", 1,
-                              parameters, &error);
+    PGresult *rows =
+        pg_query(&commit->pg, "delete from vote.outbox where id = any ($1)", 1, parameters, &error);
     if (rows)
         LOG_EVENT(commit->log, LOG_INFO, "outbox relayed",
                   LOG_INT("votes", strtoll(PQcmdTuples(rows), NULL, 10)));

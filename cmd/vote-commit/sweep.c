@@ -1,5 +1,5 @@
-/* sweep.c - ghosts: votes that Redis shows and that never reached the log, because their vote-ingest
- * died in between. They are taken back and their users told, within --optimism-grace.
+/* sweep.c - ghosts: votes that Redis shows and that never reached the log, because their
+ * vote-ingest died in between. They are taken back and their users told, within --optimism-grace.
  *
  * A request is a ghost when it has been on its way for half the grace, everything that is in its
  * partition now has been applied, and the ledger does not have it.
@@ -22,7 +22,8 @@ struct sweep {
     const redisReply *touched; /* project, score by turns */
     int64_t cutoff_ms;
     int32_t partition_count;
-    int applied[PARTITIONS_MAX]; /* whether all of a partition is applied: 0 not asked, 1 yes, 2 no */
+    int applied[PARTITIONS_MAX]; /* whether all of a partition is applied: 0 not asked, 1 yes, 2 no
+                                  */
     struct request ghosts[GHOSTS_AT_ONCE];
     size_t ghost_count;
 };
@@ -142,8 +143,8 @@ static bool sweep_ask_ledger(struct sweep *sweep, struct error *error)
 }
 
 /* What the user is told: the counts are those of Postgres. */
-static bool ghost_result(struct commit *commit, const struct request *ghost, enum vote_type standing,
-                         struct result *result, struct error *error)
+static bool ghost_result(struct commit *commit, const struct request *ghost,
+                         enum vote_type standing, struct result *result, struct error *error)
 {
     const char *parameters[] = {ghost->project_id};
     PGresult *rows = pg_query(&commit->pg,
@@ -166,7 +167,8 @@ static bool ghost_result(struct commit *commit, const struct request *ghost, enu
     return known;
 }
 
-/* Takes the step back in Redis; *standing is the user's vote then. False when it is gone already. */
+/* Takes the step back in Redis; *standing is the user's vote then. False when it is gone already.
+ */
 static bool ghost_undo(struct commit *commit, const struct request *ghost, enum vote_type *standing)
 {
     struct redis_batch *batch = &commit->settling;
@@ -198,8 +200,7 @@ static void ghost_lay(struct commit *commit, const struct request *ghost)
     if (!ghost_undo(commit, ghost, &standing))
         return;
     metric_add(commit->metrics.ghosts, 1);
-    LOG_EVENT(commit->log, LOG_WARN, "ghost taken back",
-              LOG_STR("request_id", ghost->request_id));
+    LOG_EVENT(commit->log, LOG_WARN, "ghost taken back", LOG_STR("request_id", ghost->request_id));
     if (ghost_result(commit, ghost, standing, &result, &error))
         announce_failure(commit, &result);
     else

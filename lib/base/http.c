@@ -114,7 +114,7 @@ static bool origin_is_listed(const char *origins, const char *origin)
     size_t size = strlen(origin);
     while (*origins) {
         size_t length = strcspn(origins, ",");
-        if (!strncmp(origins, "*", length) || (length == size && !strncmp(origins, origin, size)))
+        if ((length == 1 && *origins == '*') || (length == size && !strncmp(origins, origin, size)))
             return true;
         origins += length + strspn(origins + length, ", ");
     }

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TIME_MAX_S 1e15 /* of a time with a fraction: every second below fits a double */
+
 enum { TOKEN_BYTES_MAX = 4096, TOKEN_DEPTH_MAX = 8 };
 
 const char *const token_algorithm_names[] = {"HS256", "RS256", "ES256", NULL};
@@ -53,16 +55,17 @@ static bool scope_holds(const char *scope, const char *word)
     return false;
 }
 
-/* A NumericDate claim (RFC 7519 section 2), which may have a fraction; false when it is there and no
- * number. */
+/* A NumericDate claim (RFC 7519 section 2), which may have a fraction; false when it is there and
+ * no number. */
 static bool token_read_time(jwt_t *jwt, const char *claim, bool *given, int64_t *value)
 {
     char *text = jwt_get_grants_json(jwt, claim);
     json_t *number = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
-    double seconds = json_number_value(number);
+    double seconds = json_real_value(number);
     *given = text != NULL;
-    bool valid = !*given || (json_is_number(number) && seconds >= 0 && seconds < 1e12);
-    *value = valid ? (int64_t)seconds : 0;
+    bool valid = !*given || json_is_integer(number) ||
+                 (json_is_real(number) && seconds > -TIME_MAX_S && seconds < TIME_MAX_S);
+    *value = json_is_real(number) && valid ? (int64_t)seconds : json_integer_value(number);
     json_decref(number);
     free(text);
     return valid;

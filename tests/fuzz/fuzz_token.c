@@ -78,16 +78,22 @@ static bool list_holds_admin(const char *list)
     return holds;
 }
 
+/* A NumericDate in whole seconds; 0 for what is none. */
+static int64_t time_of(const json_t *claim)
+{
+    return json_is_real(claim) ? (int64_t)json_real_value(claim) : json_integer_value(claim);
+}
+
 static void check_claims(const struct token *token, const json_t *claims, int64_t before_s)
 {
     const json_t *exp = json_object_get(claims, "exp");
     const json_t *nbf = json_object_get(claims, "nbf");
     const char *user_id = json_string_value(json_object_get(claims, "sub"));
     assert(user_id && !strcmp(token->user_id, user_id) && id_is_valid(user_id, strlen(user_id)));
-    assert(!exp || (json_is_integer(exp) && json_integer_value(exp) > before_s));
-    assert(token->expires_at_s == (exp ? json_integer_value(exp) : 0));
-    assert(!nbf || json_is_integer(nbf));
-    assert(json_integer_value(nbf) <= clock_wall_ms() / 1000);
+    assert(!exp || (json_is_number(exp) && time_of(exp) > before_s));
+    assert(token->expires_at_s == (exp ? time_of(exp) : 0));
+    assert(!nbf || json_is_number(nbf));
+    assert(time_of(nbf) <= clock_wall_ms() / 1000);
     assert(token->admin == list_holds_admin(json_string_value(json_object_get(claims, "scope"))));
 }
 

@@ -176,28 +176,41 @@ static void a_changed_token_is_refused(void **state)
 }
 
 /* Signed with `secret`; the claims are above each. */
-static void a_time_claim_that_is_no_whole_number_is_refused(void **state)
+static void a_time_claim_that_is_no_number_is_refused(void **state)
 {
     (void)state;
     static const char *const texts[] = {
         /* {"sub":"u1","nbf":"4102444800"} */
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSIsIm5iZiI6IjQxMDI0NDQ4MDAifQ"
         ".j40JOcfr1awjV1WPPZ3jSY1PVPU4m6nvyQYrBCFPYGo",
-        /* {"sub":"u1","nbf":4102444800.5} */
-        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSIsIm5iZiI6NDEwMjQ0NDgwMC41fQ"
-        ".HC-oaTNS-rHAk3_QMQcjCaRO5Q1xFhlG1Gpme0eyExc",
         /* {"sub":"u1","nbf":null} */
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSIsIm5iZiI6bnVsbH0"
-        ".6KFVIYCRs0wMYP0gIoOgcKdHJLlPpOaW6zxa6BGDySI",
-        /* {"sub":"u1","exp":4102444800.5} */
-        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSIsImV4cCI6NDEwMjQ0NDgwMC41fQ"
-        ".ZAtD9Jn7FFfex2VRG8sP1pDCzt-q39hiWdK4Da8ZyNk"};
+        ".6KFVIYCRs0wMYP0gIoOgcKdHJLlPpOaW6zxa6BGDySI"};
     struct error error;
     struct token token;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         assert_false(verify(&token, secret, texts[i], &error));
-        assert_non_null(strstr(error.text, "not a whole number"));
+        assert_non_null(strstr(error.text, "is no time"));
     }
+}
+
+static void a_time_claim_may_have_a_fraction(void **state)
+{
+    (void)state;
+    struct error error;
+    struct token token;
+    /* {"sub":"u1","exp":4102444800.5} */
+    assert_true(verify(&token, secret,
+                       "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSIsImV4cCI6NDEwMjQ0NDgwMC41fQ"
+                       ".ZAtD9Jn7FFfex2VRG8sP1pDCzt-q39hiWdK4Da8ZyNk",
+                       &error));
+    assert_int_equal(token.expires_at_s, 4102444800);
+    /* {"sub":"u1","nbf":4102444800.5} */
+    assert_false(verify(&token, secret,
+                        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSIsIm5iZiI6NDEwMjQ0NDgwMC41fQ"
+                        ".HC-oaTNS-rHAk3_QMQcjCaRO5Q1xFhlG1Gpme0eyExc",
+                        &error));
+    assert_non_null(strstr(error.text, "not valid yet"));
 }
 
 int main(void)
@@ -215,7 +228,8 @@ int main(void)
         cmocka_unit_test(a_token_reads_back_as_it_was),
         cmocka_unit_test(an_expired_token_is_refused),
         cmocka_unit_test(a_changed_token_is_refused),
-        cmocka_unit_test(a_time_claim_that_is_no_whole_number_is_refused),
+        cmocka_unit_test(a_time_claim_that_is_no_number_is_refused),
+        cmocka_unit_test(a_time_claim_may_have_a_fraction),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

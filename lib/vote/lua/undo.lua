@@ -4,7 +4,7 @@
 -- Returns the user's value that stands now (-1, 0, 1), or nil when the request is not pending.
 local entry = redis.call('HGET', KEYS[3], 'r:' .. ARGV[1])
 if not entry then return nil end
-local up, down, previous, user = entry:match('^(-?%d+),(-?%d+),%d+,%d+,(-?%d),-?%d,(.*)$')
+local up, down, previous, user = entry:match('^([^,]+),([^,]+),[^,]+,[^,]+,([^,]+),[^,]+,(.*)$')
 redis.call('HDEL', KEYS[3], 'r:' .. ARGV[1])
 -- 0 - up, not -up: Lua's -0 is written "-0", which Redis takes for no number.
 redis.call('HINCRBY', KEYS[1], 'pending', -1)
