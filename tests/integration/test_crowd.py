@@ -1,0 +1,122 @@
+# test_crowd.py - many connections, slow senders, and more load than fits. SPDX-License-Identifier: Apache-2.0
+import concurrent.futures
+import http.client
+import json
+import socket
+import statistics
+import threading
+import time
+
+import pytest
+
+from stack import free_port, wait_until
+
+
+@pytest.fixture
+def own(stack):
+    """A vote-ingest of the test's own: own(flags...) returns (tool, its port)."""
+    started = []
+
+    def start(*arguments):
+        port = free_port()
+        started.append(stack.ingest(port, *arguments).start())
+        return started[-1], port
+
+    yield start
+    for tool in started:
+        tool.stop()
+
+
+def request_bytes(token, project, extra=""):
+    body = json.dumps({"project_id": project, "vote_type": "up", "toggle": False})
+    return (f"POST /api/votes HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n{extra}\r\n{body}").encode()
+
+
+def vote_over(connection, token, project):
+    """One vote over a kept connection: status and seconds."""
+    began = time.monotonic()
+    connection.request("POST", "/api/votes", json.dumps({"project_id": project, "vote_type": "up", "toggle": False}),
+                       {"Authorization": "Bearer " + token, "Content-Type": "application/json"})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status, time.monotonic() - began
+
+
+def p99_of_votes(port, token, project, count=300):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    votes = [vote_over(connection, token, project) for _ in range(count)]
+    connection.close()
+    assert {status for status, _ in votes} == {202}
+    return statistics.quantiles([seconds for _, seconds in votes], n=100)[98]
+
+
+def memory_bytes(tool):
+    for line in open(f"/proc/{tool.process.pid}/status"):
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+
+
+class Crowd:
+    """1,000 idle keep-alive connections, each of which was used once, and 200 that send a byte a second."""
+
+    def __init__(self, port, token, project):
+        self.idle = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(1000)]
+        for connection in self.idle:
+            connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: t\r\nIf-None-Match: x\r\n\r\n")
+        for connection in self.idle:
+            assert connection.recv(12) == b"HTTP/1.1 200"
+        self.slow = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(200)]
+        self.bytes, self.stopped = request_bytes(token, project), threading.Event()
+        self.thread = threading.Thread(target=self.drip)
+        self.thread.start()
+
+    def drip(self):
+        for position in range(len(self.bytes)):
+            for connection in self.slow:
+                try:
+                    connection.send(self.bytes[position:position + 1])
+                except OSError:
+                    pass  # the service may have had enough of it
+            if self.stopped.wait(1):
+                return
+
+    def close(self):
+        self.stopped.set()
+        self.thread.join()
+        for connection in self.idle + self.slow:
+            connection.close()
+
+
+def test_idle_and_slow_connections_do_not_stop_the_others(stack, project, token, own):
+    tool, port = own()
+    p99_of_votes(port, token, project, 50)  # warm
+    quiet = p99_of_votes(port, token, project)
+    crowd = Crowd(port, token, project)
+    try:
+        crowded = p99_of_votes(port, token, project)
+        assert memory_bytes(tool) < 256 * 1024 * 1024
+    finally:
+        crowd.close()
+    # Five times the quiet one; the floor is what a busy test machine does to any single vote.
+    assert crowded < max(5 * quiet, 0.1), (quiet, crowded)
+
+
+def test_more_votes_than_can_be_carried_get_503_at_once(stack, project, token, own):
+    tool, port = own("--max-in-flight", "8", "--kafka-timeout", "10s")
+    p99_of_votes(port, token, project, 5)
+    connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(40)]
+    stack.signal_server("kafka", "STOP")  # votes in hand stay in hand
+    try:
+        with concurrent.futures.ThreadPoolExecutor(40) as pool:
+            votes = [pool.submit(vote_over, c, token, project) for c in connections]
+            wait_until(lambda: sum(v.done() for v in votes) == 32, 5, "the refusals")
+            refused = [v.result() for v in votes if v.done()]
+            assert {status for status, _ in refused} == {503} and max(seconds for _, seconds in refused) < 2
+            stack.signal_server("kafka", "CONT")
+            assert sorted(v.result()[0] for v in votes) == [202] * 8 + [503] * 32
+    finally:
+        stack.signal_server("kafka", "CONT")
+        for connection in connections:
+            connection.close()
+    assert p99_of_votes(port, token, project, 5) < 5  # and the next one works
