@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,10 +19,21 @@ SCRIPTS = os.path.join(ROOT, "pipelines", "local")
 SECRET = "a secret that is only for tests, 32+"
 
 
+given_ports = set()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on, below those that the system lends to outgoing connections: it stays free."""
+    while True:
+        port = random.randrange(11000, 21000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in given_ports:
+            given_ports.add(port)
+            return port
 
 
 def wait_until(condition, seconds=20, what="condition"):
