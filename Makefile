@@ -117,9 +117,10 @@ fuzz: deps-build deps-test deps-fuzz
 
 # The largest conversation of the Polis open data; POLIS names another export.
 POLIS ?= $(firstword $(wildcard ../shared/data/polis/austria-climate*.csv))
-bench: deps
+bench: deps deps-bench
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 tests/bench/polis.py "$(POLIS)"
+	@/usr/bin/python3 tests/bench/ingest.py
 
 tidy:
 	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)

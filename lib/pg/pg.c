@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CONNECT_TIMEOUT_US = 5 * 1000 * 1000 };
+enum { CONNECT_TIMEOUT_US = 5 * 1000 * 1000, FAREWELL_READS = 4 };
 
 /* clang-format off */
 const struct option pg_options[] = {
@@ -47,10 +47,24 @@ static bool pg_connect_wait(struct pg *pg, int64_t deadline_us)
     return true;
 }
 
+/* An idle connection has nothing to read, unless the server has ended it meanwhile. */
+static bool pg_is_alive(const struct pg *pg)
+{
+    struct pollfd fd = {.fd = PQsocket(pg->connection), .events = POLLIN};
+    /* First its farewell is read, then the end. */
+    for (int i = 0; i < FAREWELL_READS; i++) {
+        if (PQtransactionStatus(pg->connection) != PQTRANS_IDLE || poll(&fd, 1, 0) <= 0)
+            break;
+        if (!PQconsumeInput(pg->connection))
+            return false;
+    }
+    return PQstatus(pg->connection) == CONNECTION_OK;
+}
+
 bool pg_connect(struct pg *pg, struct error *error)
 {
     char options[64];
-    if (pg->connection && PQstatus(pg->connection) == CONNECTION_OK)
+    if (pg->connection && pg_is_alive(pg))
         return true;
     pg_close(pg);
     /* The server gives up with us, so that nothing happens behind the caller's back. */

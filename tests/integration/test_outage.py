@@ -70,9 +70,12 @@ def test_redis_stopped_votes_are_taken_and_the_state_is_right_afterwards(stack, 
         assert stack.counts(project) == (5, 0)
     finally:
         stack.server("start", "redis")
-    last = wait_until(lambda: [a for a in [stack.vote(tokens[5], project, "up", url=url)] if a.status_code == 202], 10)[0]
-    stack.wait_committed(tokens[5], last.json()["data"]["request_id"])
-    wait_until(lambda: shown(stack, project) == (6, 0, 0), 10, "redis shows what postgres has")
+
+    def right():
+        assert stack.vote(tokens[5], project, "up", toggle=False, url=url).status_code == 202
+        wait_applied(stack)
+        return stack.counts(project) == (6, 0) and shown(stack, project) == (6, 0, 0)
+    wait_until(right, 20, "redis shows what postgres has")
 
 
 def test_redis_that_does_not_answer_is_waited_for_no_longer_than_its_timeout(stack, project, own):
@@ -268,6 +271,8 @@ def test_G7_a_ghost_of_a_killed_ingest_is_gone_within_the_grace(stack, project, 
         assert stack.status(token, ghost)["state"] == "failed"
         assert wait_until(lambda: results_of(stack, [ghost]), 10) == {ghost: ["vote.failed.v1"]}
         assert stack.redis().hget("vote:voters:{%s}" % project, user) == "1"
-        assert stack.get(token, "/api/votes/user").json()["data"]["votes"][0]["vote_type"] == "up"
+        own_votes = stack.get(token, "/api/votes/user")
+        assert own_votes.status_code == 200, own_votes.text
+        assert own_votes.json()["data"]["votes"][0]["vote_type"] == "up"
     finally:
         sweeper.stop()
