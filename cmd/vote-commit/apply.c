@@ -86,14 +86,25 @@ static void positions_advance(struct commit *commit, const struct batch *batch, 
 /* The columns of vote.apply and its kin. */
 #define RESULT_COLUMNS                                                                             \
     "select outcome, reason, replayed, standing, upvotes, downvotes, community_score, version, "   \
-    "       (extract(epoch from committed_at) * 1000)::bigint "
+    "       (extract(epoch from committed_at) * 1000)::bigint, written "
 
-static void result_count(struct commit *commit, const struct result *result, bool replayed)
+/* Votes for each row of vote.votes that was written: what folding a batch has saved. */
+static void fold_count(struct commit_metrics *metrics, bool written)
+{
+    metric_add(metrics->rows, written);
+    metrics->applied_count++;
+    if (metric_get(metrics->rows))
+        metric_set(metrics->fold, metrics->applied_count * 1000 / metric_get(metrics->rows));
+}
+
+static void result_count(struct commit *commit, const struct result *result, bool replayed,
+                         bool written)
 {
     if (replayed) {
         metric_add(commit->metrics.replayed, 1);
         return;
     }
+    fold_count(&commit->metrics, written);
     metric_add(commit->metrics.outcomes[result->outcome], 1);
     histogram_record(commit->metrics.latency_us,
                      (result->committed_at_ms - result->request->accepted_at_ms) * 1000);
@@ -112,7 +123,8 @@ static void result_read(struct commit *commit, const struct request *request, PG
     result->community_score = strtod(PQgetvalue(rows, row, 6), NULL);
     result->version = strtoll(PQgetvalue(rows, row, 7), NULL, 10);
     result->committed_at_ms = strtoll(PQgetvalue(rows, row, 8), NULL, 10);
-    result_count(commit, result, *PQgetvalue(rows, row, 2) == 't');
+    result_count(commit, result, *PQgetvalue(rows, row, 2) == 't',
+                 *PQgetvalue(rows, row, 9) == 't');
 }
 
 enum apply apply_failure(struct commit *commit, const struct pg *pg)

@@ -77,6 +77,10 @@ static void commit_register_metrics(struct commit *commit)
         metrics_counter(all, "vote_replayed_total", "Requests that the ledger had already.", NULL);
     metrics->fenced = metrics_counter(all, "vote_fenced_total",
                                       "Batches refused because another process was further.", NULL);
+    metrics->rows = metrics_counter(all, "vote_rows_written_total",
+                                    "Rows of vote.votes that were written.", NULL);
+    metrics->fold = metrics_gauge(all, "vote_fold_ratio",
+                                  "Votes applied for each row written, since the start.", NULL, 1e-3);
     commit_register_troubles(metrics, all);
     metrics->lag_us =
         metrics_gauge(all, "vote_commit_lag_seconds",

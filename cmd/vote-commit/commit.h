@@ -123,7 +123,8 @@ struct commit_metrics {
     struct metric *retries[RETRY_CLASSES];
     struct metric *dead[DEAD_REASONS];
     struct metric *replayed, *fenced, *parked, *lost, *lag_us, *lag_records, *ghosts;
-    struct metric *applied, *rows, *fold;
+    struct metric *rows, *fold;
+    int64_t applied_count; /* requests that were no replays */
     struct histogram *batch_votes, *transaction_us, *latency_us;
 };
 

@@ -1,4 +1,4 @@
--- 0008_commit.sql - vote.progress also learns how far the results were announced, and a refused record
+-- 0009_commit.sql - vote.progress also learns how far the results were announced, and a refused record
 -- is parked by the transaction that moves the offset past it.
 
 drop function vote.commit_batch;
@@ -39,7 +39,7 @@ create function vote.commit_batch(in_topic text, batch_partitions integer[], exp
                                   accepted timestamptz[], variants text[])
 returns table (ord integer, outcome text, reason text, replayed boolean, standing smallint,
                old_value smallint, upvotes bigint, downvotes bigint, community_score double precision,
-               version bigint, committed_at timestamptz)
+               version bigint, committed_at timestamptz, written boolean)
 language plpgsql as $$
 begin
     perform vote.advance(in_topic, b.part, b.expect, b.next, b.told, in_owner)
@@ -76,4 +76,35 @@ begin
     perform vote.advance(in_topic, in_partition, expected, next, next, in_owner);
     update vote.progress set since = clock_timestamp()
      where topic = in_topic and "partition" = in_partition and is_new_topic;
+end $$;
+
+-- Gives up on a request: the ledger gets its outcome, and nothing else changes. Returns a row like
+-- those of vote.apply. A request that the ledger has keeps the outcome it has.
+create function vote.fail(in_topic text, in_partition integer, in_offset bigint, in_request uuid,
+                          in_user text, in_project text, in_value smallint, in_previous smallint,
+                          in_action text, in_seq bigint, in_accepted timestamptz, in_variant text,
+                          in_reason text)
+returns table (ord integer, outcome text, reason text, replayed boolean, standing smallint,
+               old_value smallint, upvotes bigint, downvotes bigint, community_score double precision,
+               version bigint, committed_at timestamptz, written boolean)
+language plpgsql as $$
+declare
+    now_at timestamptz := clock_timestamp();
+begin
+    insert into vote.log (request_id, accepted_at, user_id, project_id, value, previous, action, outcome,
+                          reason, seq, variant, topic, "partition", "offset", version, committed_at,
+                          commit_latency_ms)
+    select in_request, in_accepted, in_user, in_project, in_value, in_previous, in_action, 'failed',
+           in_reason, in_seq, in_variant, in_topic, in_partition, in_offset,
+           coalesce((select p.version from vote.projects p where p.project_id = in_project), 0),
+           now_at, extract(epoch from now_at - in_accepted) * 1000
+    on conflict do nothing;
+    return query
+    select 1, l.outcome, l.reason, false, coalesce(v.value, 0::smallint), null::smallint,
+           coalesce(p.upvotes, 0), coalesce(p.downvotes, 0), coalesce(p.community_score, 0),
+           coalesce(p.version, 0), now_at, false
+      from vote.log l
+      left join vote.projects p on p.project_id = l.project_id
+      left join vote.votes v on v.project_id = l.project_id and v.user_id = l.user_id
+     where l.request_id = in_request and l.accepted_at = in_accepted;
 end $$;
