@@ -62,21 +62,32 @@ static void step_read(struct click *click, const redisReply *reply)
 
 enum step { STEP_TAKEN, STEP_MISSING, STEP_NO_REDIS };
 
+/* In the Redis client's thread: the event goes on to Kafka from here, and the worker sleeps on. */
+static void step_on_reply(struct redis_batch *batch)
+{
+    struct click *click = batch->owner;
+    const redisReply *reply = redis_reply(batch, batch->count - 1);
+    if (reply && reply->elements >= 6) {
+        step_read(click, reply);
+        if (publish_start(click->ingest, click))
+            return;
+    }
+    click_wake(click);
+}
+
 static enum step optimistic_step(struct ingest *ingest, struct click *click, struct error *error)
 {
     step_add(ingest, click);
     click->redis.deadline_us = click->redis_until_us;
-    bool answered = redis_run(ingest->redis, &click->redis, error);
-    const redisReply *reply = redis_reply(&click->redis, click->redis.count - 1);
-    enum step step = STEP_NO_REDIS;
-    if (reply && reply->elements >= 6) {
-        step_read(click, reply);
-        step = STEP_TAKEN;
-    } else if (answered) {
-        step = STEP_MISSING;
-    }
+    click->redis.then = step_on_reply;
+    click->redis.owner = click;
+    click->left = 1;
+    redis_submit(ingest->redis, &click->redis);
+    click_sleep(click);
+    bool answered = redis_outcome(&click->redis, error);
+    click->redis.then = NULL;
     redis_batch_clear(&click->redis);
-    return step;
+    return click->in_redis ? STEP_TAKEN : answered ? STEP_MISSING : STEP_NO_REDIS;
 }
 
 enum optimistic optimistic_vote(struct ingest *ingest, struct click *click, struct error *error)
@@ -187,8 +198,11 @@ static void events_add(struct redis_batch *batch, const struct request *request)
     redis_add_words(batch, KEY_EVENTS, sizeof words / sizeof *words, words);
 }
 
-void optimistic_record(struct ingest *ingest, struct click *click)
+void optimistic_record(struct ingest *ingest, struct click *click,
+                       void (*then)(struct redis_batch *batch))
 {
+    click->record.then = then;
+    click->record.owner = click;
     status_add(&click->record, &click->request);
     events_add(&click->record, &click->request);
     recent_add(&click->record, &click->request);
@@ -198,7 +212,9 @@ void optimistic_record(struct ingest *ingest, struct click *click)
 void optimistic_recorded(struct ingest *ingest, struct click *click)
 {
     struct error error;
-    if (!redis_wait(&click->record, &error) && click->in_redis)
+    bool recorded = click->record.then ? redis_outcome(&click->record, &error)
+                                       : redis_wait(&click->record, &error);
+    if (!recorded && click->in_redis)
         log_error(ingest->log, LOG_WARN, "status not recorded", &error);
     redis_batch_clear(&click->record);
 }
