@@ -21,6 +21,7 @@ struct commit_config {
     int64_t batch_size;
     int64_t drain_timeout_us;
     int64_t optimism_grace_us;
+    int64_t ledger_retention_us;
     struct kafka_config kafka;
     struct redis_config redis;
     struct pg_config pg;
@@ -68,7 +69,8 @@ struct relay {
 
 struct commit_metrics {
     struct metric *outcomes[4]; /* by enum vote_outcome */
-    struct metric *replayed, *dead, *fenced, *retries, *lag_us, *lag_records, *ghosts;
+    struct metric *replayed, *dead, *fenced, *retries, *lag_us, *lag_records, *ghosts,
+        *ledger_ahead;
     struct histogram *batch_votes, *transaction_us, *latency_us;
 };
 
@@ -89,7 +91,7 @@ struct commit {
     struct position positions[PARTITIONS_MAX];
     struct announcement *announced_first, *announced_last;
     struct relay relay;
-    int64_t lag_next_us, sweep_next_us;
+    int64_t lag_next_us, sweep_next_us, ledger_next_us;
     bool holding;           /* a batch waits for Postgres: nothing more is read meanwhile */
     char owner[OWNER_SIZE]; /* host:pid, for people who look into vote.progress */
 };
@@ -149,10 +151,11 @@ bool settle_drop_stale(struct commit *commit, struct error *error)
 /* Puts a project on the list of those whose state in Redis is to be dropped and loaded again. */
 void settle_later(struct commit *commit, const char *project_id);
 
-/* relay.c, lag.c, sweep.c: beside the batches, each when its time has come */
+/* relay.c, lag.c, sweep.c, ledger.c: beside the batches, each when its time has come */
 
 void relay_turn(struct commit *commit);
 void lag_turn(struct commit *commit);
 void sweep_turn(struct commit *commit);
+void ledger_turn(struct commit *commit);
 
 #endif
