@@ -40,6 +40,8 @@ static bool ledger_call(struct commit *commit, const char *sql, const char *para
 static int64_t ledger_ahead(struct commit *commit)
 {
     struct error error;
+    if (!commit->pg.connection)
+        return -1; /* it was tried just now: once is enough to wait */
     PGresult *rows = pg_query(&commit->pg, ahead_sql, 0, NULL, &error);
     int64_t ahead = rows ? strtoll(PQgetvalue(rows, 0, 0), NULL, 10) : -1;
     PQclear(rows);
