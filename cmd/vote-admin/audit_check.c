@@ -61,7 +61,9 @@ static const char *const checks[] = {
     "select l.project_id, format('request %s is in the ledger with offset %s:%s, where the log has "
     "another', l.request_id, l.\"partition\", l.\"offset\") "
     "  from vote.log l join audit_range r using (\"partition\") "
-    " where l.topic = '" TOPIC_REQUESTS "' and l.\"offset\" >= r.low and l.\"offset\" < r.next "
+    "  join vote.progress p using (topic, \"partition\") "
+    " where l.topic = '" TOPIC_REQUESTS
+    "' and l.\"offset\" >= r.low and l.\"offset\" < r.next and l.committed_at >= p.since "
     "   and not exists (select from audit_log a where a.request_id = l.request_id) order by 2",
     /* G2: each request has one outcome */
     "select project_id, format('request %s is in the log at %s:%s, in the ledger it is missing', "
