@@ -1,9 +1,13 @@
-# limits.py - how fast the parts under vote-ingest are by themselves, on this machine. SPDX-License-Identifier: Apache-2.0
+# limits.py - how fast the parts under vote-ingest and vote-commit are by themselves, on this machine.
+# SPDX-License-Identifier: Apache-2.0
 import re
 import subprocess
+import time
 
+import psycopg
 from confluent_kafka.admin import AdminClient, NewTopic
 
+import process
 from stack import ROOT, SCRIPTS
 
 RECORD_BYTES = 300
@@ -64,3 +68,41 @@ def produce(stack, topic, rate, count):
                    "--command-property", "acks=all", "linger.ms=1")
     last = text.strip().splitlines()[-1]
     return number(r"([\d.]+) records/sec", last), number(r"([\d.]+) ms 99th", last)
+
+
+def array(values):
+    return ("{" + ",".join("NULL" if value is None else str(value) for value in values) + "}").encode()
+
+
+def batch_parameters(records, next_offsets):
+    """What vote-commit gives to vote.commit_batch for these records; moves `next_offsets` behind them."""
+    values = {"up": 1, "none": 0, "down": -1}
+    requests = [record.request for record in records]
+    partitions = sorted({record.partition for record in records})
+    expected = [next_offsets.get(partition, 0) for partition in partitions]
+    next_offsets.update((record.partition, record.offset + 1) for record in records)
+    fences = [partitions, expected, [next_offsets[partition] for partition in partitions]]
+    columns = [[record.partition for record in records], [record.offset for record in records],
+               *([request[name] for request in requests] for name in ("request_id", "user_id", "project_id")),
+               *([values[request[name]] for request in requests] for name in ("vote_type", "previous")),
+               *([request[name] for request in requests] for name in ("action", "seq", "accepted_at")),
+               [None] * len(records)]
+    return [b"vote.requests", *map(array, fences), b"bench", *map(array, columns)]
+
+
+def commit_batches(stack, records, size):
+    """Votes a second of vote.commit_batch alone, from memory over one connection, after the first batch; and the
+    processor time of its backend, in us for a vote."""
+    next_offsets = {}
+    batches = [batch_parameters(records[start:start + size], next_offsets) for start in range(0, len(records), size)]
+    with psycopg.connect(stack.env["VOTE_DATABASE_URL"]) as connection:
+        places = ", ".join(f"${number + 1}" for number in range(len(batches[0])))
+        connection.pgconn.prepare(b"batch", f"select * from vote.commit_batch({places})".encode())
+        for number, batch in enumerate(batches):
+            if number == 1:
+                start = time.monotonic()
+            rows = connection.pgconn.exec_prepared(b"batch", batch)
+            if rows.status != psycopg.pq.ExecStatus.TUPLES_OK:
+                raise RuntimeError(f"vote.commit_batch: {rows.error_message.decode()}")
+        rate = (len(records) - size) / (time.monotonic() - start)
+        return rate, process.processor_seconds(connection.pgconn.backend_pid) * 1e6 / len(records)
