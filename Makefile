@@ -121,6 +121,7 @@ bench: deps deps-bench
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 tests/bench/polis.py "$(POLIS)"
 	@/usr/bin/python3 tests/bench/ingest.py
+	@/usr/bin/python3 tests/bench/commit.py
 
 tidy:
 	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)
