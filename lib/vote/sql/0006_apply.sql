@@ -35,9 +35,10 @@ declare
     now_at timestamptz;
 begin
     insert into vote.projects (project_id)
-    select distinct id from unnest(project_ids) id
-     where not exists (select from vote.projects p where p.project_id = id)
-     order by id
+    select distinct i.id from unnest(project_ids) i (id)
+      left join lateral (select 1 from vote.projects p where p.project_id = i.id limit 1) k (known) on true
+     where k.known is null
+     order by i.id
     on conflict do nothing;
     perform from vote.projects p where p.project_id = any (project_ids) order by p.project_id for update;
     now_at := clock_timestamp();
