@@ -19,16 +19,6 @@ const struct option ingest_options[] = {
      .argument = "HOST:PORT", .summary = "where the API listens"},
     {.name = "admin-listen", .type = OPTION_TEXT, AT(admin_listen), .preset = "0.0.0.0:9101",
      .argument = "HOST:PORT", .summary = "metrics and health"},
-    {.name = "jwt-algorithm", .type = OPTION_CHOICE, AT(token_keys.algorithm), .preset = "HS256",
-     .argument = "NAME", .choices = token_algorithm_names, .summary = "HS256, RS256 or ES256"},
-    {.name = "jwt-secret", .type = OPTION_TEXT, AT(jwt_secret), .flags = OPTION_SECRET,
-     .summary = "what HS256 tokens are signed with"},
-    {.name = "jwt-public-key", .type = OPTION_TEXT, AT(jwt_public_key), .flags = OPTION_SECRET,
-     .summary = "PEM, for RS256 and ES256"},
-    {.name = "jwt-issuer", .type = OPTION_TEXT, AT(token_keys.issuer), .argument = "TEXT",
-     .summary = "what iss must be"},
-    {.name = "jwt-audience", .type = OPTION_TEXT, AT(token_keys.audience), .argument = "TEXT",
-     .summary = "what aud must be or hold"},
     {.name = "cors-origins", .type = OPTION_TEXT, AT(cors_origins), .argument = "ORIGIN,...",
      .summary = "pages that may call; * is all"},
     {.name = "unknown-project", .type = OPTION_CHOICE, AT(unknown_project), .preset = "reject",
@@ -199,17 +189,6 @@ static void ingest_probe(struct ingest *ingest)
     metric_set(ingest->metrics.in_flight, atomic_load(&ingest->in_flight));
 }
 
-static bool ingest_settle_config(struct ingest_config *config, struct error *error)
-{
-    bool symmetric = config->token_keys.algorithm == TOKEN_HS256;
-    config->token_keys.key = symmetric ? config->jwt_secret : config->jwt_public_key;
-    if (config->token_keys.key && *config->token_keys.key)
-        return true;
-    return error_set(error, ERROR_CONFIG, "%s is not set: give --%s-file",
-                     symmetric ? "VOTE_JWT_SECRET" : "VOTE_JWT_PUBLIC_KEY",
-                     symmetric ? "jwt-secret" : "jwt-public-key");
-}
-
 static bool ingest_open(struct ingest *ingest, struct error *error)
 {
     const struct ingest_config *config = ingest->config;
@@ -255,7 +234,7 @@ static struct ingest *ingest_new(const struct ingest_config *config, struct log 
     ingest->redis_check = admin_add_check(&ingest->admin, "redis");
     ingest->postgres_check = admin_add_check(&ingest->admin, "postgres");
     ingest->admin.is_ready = ingest_is_ready;
-    ingest->tokens = token_cache_new(&config->token_keys);
+    ingest->tokens = token_cache_new(&config->tokens.keys);
     ingest->leaderboard = leaderboard_new();
     ingest->totals = totals_new();
     ingest_register_metrics(ingest);
@@ -277,7 +256,8 @@ bool ingest_run(void *config, const struct options *options, struct log *log, st
 {
     (void)options;
     struct stop stop;
-    if (!ingest_settle_config(config, error) || !stop_open(&stop, error))
+    if (!token_config_settle(&((struct ingest_config *)config)->tokens, error) ||
+        !stop_open(&stop, error))
         return false;
     struct ingest *ingest = ingest_new(config, log);
     bool opened = ingest_open(ingest, error);

@@ -15,6 +15,7 @@
 #include "vote/event.h"
 #include "vote/keys.h"
 #include "vote/token_cache.h"
+#include "vote/token_config.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -25,8 +26,7 @@ enum { BODY_MAX_BYTES = 16 * 1024, LOAD_LOCKS = 64, TOUCH_SLOTS = 4096, IDEMPOTE
 struct ingest_config {
     const char *listen;
     const char *admin_listen;
-    struct token_keys token_keys;
-    const char *jwt_secret, *jwt_public_key;
+    struct token_config tokens;
     const char *cors_origins;
     struct option_quota rate_limit;
     int64_t rate_burst;
