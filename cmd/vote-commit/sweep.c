@@ -7,6 +7,7 @@
 #include "vote-commit/commit.h"
 
 #include "base/clock.h"
+#include "vote/pending.h"
 #include "vote/scripts.h"
 
 #include <inttypes.h>
@@ -53,35 +54,13 @@ static bool partition_is_applied(struct sweep *sweep, int32_t partition)
     return applied;
 }
 
-/* Reads what vote.lua noted: up,down,time_ms,seq,previous,value,user. */
-static bool ghost_read(struct request *ghost, const char *project_id, const char *request_id,
-                       const char *entry)
-{
-    int previous, value, at = 0;
-    int64_t time_ms;
-    if (sscanf(entry, "%*d,%*d,%" SCNd64 ",%" SCNd64 ",%d,%d,%n", &time_ms, &ghost->seq, &previous,
-               &value, &at) < 4 ||
-        !at || !id_is_valid(entry + at, strlen(entry + at)) ||
-        !request_id_is_valid(request_id, strlen(request_id)) || abs(previous) > 1 || abs(value) > 1)
-        return false;
-    snprintf(ghost->user_id, sizeof ghost->user_id, "%s", entry + at);
-    snprintf(ghost->project_id, sizeof ghost->project_id, "%s", project_id);
-    snprintf(ghost->request_id, sizeof ghost->request_id, "%s", request_id);
-    ghost->previous = (enum vote_type)previous;
-    ghost->vote_type = (enum vote_type)value;
-    ghost->action = vote_action_between(ghost->previous, ghost->vote_type);
-    ghost->accepted_at_ms = time_ms;
-    ghost->variant[0] = '\0';
-    return true;
-}
-
 static void sweep_collect(struct sweep *sweep, const char *project_id, const redisReply *found)
 {
     if (found->elements < 2 || !partition_is_applied(sweep, sweep_partition(sweep, project_id)))
         return;
     for (size_t i = 1; i + 1 < found->elements && sweep->ghost_count < GHOSTS_AT_ONCE; i += 2) {
         struct request *ghost = &sweep->ghosts[sweep->ghost_count];
-        if (ghost_read(ghost, project_id, found->element[i]->str, found->element[i + 1]->str))
+        if (pending_parse(ghost, project_id, found->element[i]->str, found->element[i + 1]->str))
             sweep->ghost_count++;
     }
 }

@@ -151,8 +151,11 @@ static bool click_step(struct http_request *http, struct click *click)
 {
     struct ingest *ingest = http->context;
     struct error error = {0};
-    if (click->again && optimistic_recall(ingest, click))
-        return true;
+    enum recall recall = click->again ? click_recall(ingest, click, &error) : RECALL_NOTHING;
+    if (recall == RECALL_UNKNOWN)
+        problem_unavailable(http, &error);
+    if (recall != RECALL_NOTHING)
+        return recall == RECALL_FOUND;
     switch (optimistic_vote(ingest, click, &error)) {
     case OPTIMISTIC_OK: return true;
     case OPTIMISTIC_UNKNOWN_PROJECT:

@@ -167,10 +167,6 @@ enum optimistic { OPTIMISTIC_OK, OPTIMISTIC_UNKNOWN_PROJECT, OPTIMISTIC_UNAVAILA
 enum optimistic optimistic_vote(struct ingest *ingest, struct click *click, struct error *error)
     __attribute__((warn_unused_result));
 
-/* Finds what an earlier attempt of the same request had come to; true when it is all known, so that
- * only its event is to be sent again. */
-bool optimistic_recall(struct ingest *ingest, struct click *click);
-
 /* Sends what GET status shows, the audit stream and the user's own view; `then` (NULL:
  * optimistic_recorded waits) is called when it is there. A failure is no failure of the vote: all
  * of it is rebuilt or expires. */
@@ -180,6 +176,17 @@ void optimistic_recorded(struct ingest *ingest, struct click *click);
 
 /* Takes the step back after the vote was refused. */
 void optimistic_undo(struct ingest *ingest, struct click *click);
+
+/* recall.c: what an earlier attempt of the same request had come to */
+
+enum recall {
+    RECALL_FOUND,   /* all of it: only its event is to be sent again */
+    RECALL_NOTHING, /* no step was taken */
+    RECALL_UNKNOWN, /* it cannot be found out now: another step might count the click twice */
+};
+
+enum recall click_recall(struct ingest *ingest, struct click *click, struct error *error)
+    __attribute__((warn_unused_result));
 
 /* load.c: a project from Postgres into Redis */
 

@@ -42,10 +42,9 @@ static void step_add(struct ingest *ingest, struct click *click)
                                request->user_id,
                                value_names[click->body.vote_type + 1],
                                click->body.toggle ? "1" : "0",
-                               request->request_id,
-                               click->again ? "1" : "0"};
+                               request->request_id};
     touch_add(ingest, click);
-    redis_add_script(&click->redis, &script_vote, 3, 8, arguments);
+    redis_add_script(&click->redis, &script_vote, 3, 7, arguments);
 }
 
 static void step_read(struct click *click, const redisReply *reply)
@@ -107,47 +106,6 @@ enum optimistic optimistic_vote(struct ingest *ingest, struct click *click, stru
     }
     metric_add(ingest->metrics.without_redis, 1);
     return load_step(ingest, click, error);
-}
-
-/* Reads the hash that optimistic_record wrote. */
-static bool recall_read(struct click *click, const redisReply *reply)
-{
-    struct request *request = &click->request;
-    if (!reply || reply->elements < 6)
-        return false;
-    for (size_t i = 0; i < 6; i++) {
-        if (!reply->element[i]->str)
-            return false;
-    }
-    if (strcmp(reply->element[0]->str, request->user_id) != 0 ||
-        strcmp(reply->element[1]->str, request->project_id) != 0 ||
-        !vote_type_parse(reply->element[2]->str, &request->vote_type) ||
-        !vote_type_parse(reply->element[3]->str, &request->previous) ||
-        !vote_action_parse(reply->element[4]->str, &request->action))
-        return false;
-    request->seq = redis_reply_int(reply->element[5]);
-    return request->seq > 0;
-}
-
-bool optimistic_recall(struct ingest *ingest, struct click *click)
-{
-    char key[KEY_SIZE];
-    struct project_keys keys;
-    struct error error;
-    key_of_request(key, click->request.request_id);
-    project_keys_make(&keys, click->request.project_id);
-    redis_add(&click->redis, key, "HMGET %s user_id project_id vote_type previous action seq", key);
-    redis_add(&click->redis, keys.state, "HMGET %s upvotes downvotes", keys.state);
-    click->redis.deadline_us = click->redis_until_us;
-    bool found = redis_run(ingest->redis, &click->redis, &error) &&
-                 recall_read(click, redis_reply(&click->redis, 0));
-    const redisReply *counts = found ? redis_reply(&click->redis, 1) : NULL;
-    if (counts && counts->elements == 2) {
-        click->upvotes = redis_reply_int(counts->element[0]);
-        click->downvotes = redis_reply_int(counts->element[1]);
-    }
-    redis_batch_clear(&click->redis);
-    return found;
 }
 
 /* The user's own view, ahead of the commit: value, accepted_at_ms and seq by project. */

@@ -49,7 +49,7 @@ def redis_scripts(stack, connections, pipeline, count):
     keys = [f"vote:{kind}:{{__rand_int__}}" for kind in ("state", "voters", "pending")]
     text = checked("redis-benchmark", "-p", str(stack.ports["redis"]), "-c", str(connections), "-P", str(pipeline),
                    "-n", str(count), "-r", str(PROJECTS), "--csv",
-                   "EVALSHA", digest, "3", *keys, "u__rand_int__", "1", "1", "r__rand_int__", "0")
+                   "EVALSHA", digest, "3", *keys, "u__rand_int__", "1", "1", "r__rand_int__")
     return number(r'\n"EVALSHA[^\n]*?","([\d.]+)"', text)
 
 

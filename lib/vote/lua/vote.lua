@@ -1,9 +1,8 @@
 -- vote.lua - one click on the optimistic state of a project; answers before Kafka or Postgres know.
 -- KEYS: vote:state:{p} vote:voters:{p} vote:pending:{p}
--- ARGV: user, wanted (1, -1, 0), toggle (1 or 0), request id, again (1: it may be known)
+-- ARGV: user, wanted (1, -1, 0), toggle (1 or 0), request id
 -- Returns {'missing'} when the state must be loaded first, otherwise
--- {'ok', seq, previous, value, upvotes, downvotes}. A request that is known changes nothing and
--- returns what it came to the first time: a retry after a crash is the same click.
+-- {'ok', seq, previous, value, upvotes, downvotes}.
 --
 -- vote:pending holds `r:<request>` = up,down,time_ms,seq,previous,value,user (what each request on its
 -- way has added) and `u:<user>` = the user's newest request on its way, so that settling one twice
@@ -11,12 +10,6 @@
 local state = redis.call('HMGET', KEYS[1], 'upvotes', 'downvotes', 'seq', 'pending', 'pending_up', 'pending_down')
 if not state[1] then return {'missing'} end
 local upvotes, downvotes = tonumber(state[1]), tonumber(state[2])
-
-local known = ARGV[5] == '1' and redis.call('HGET', KEYS[3], 'r:' .. ARGV[4])
-if known then
-    local seq, previous, value = known:match('^[^,]*,[^,]*,[^,]*,(%d+),(-?%d),(-?%d),')
-    return {'ok', seq, tonumber(previous), tonumber(value), upvotes, downvotes}
-end
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
