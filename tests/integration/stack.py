@@ -17,7 +17,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BIN = os.path.join(ROOT, os.environ.get("VOTE_BIN", "build/bin"))
 SCRIPTS = os.path.join(ROOT, "pipelines", "local")
 SECRET = "a secret that is only for tests, 32+"
-KAFKA_PROPERTIES = "group.min.session.timeout.ms=1000"  # so that a test may have a killed member soon forgotten
+# A test may want a killed member soon forgotten; and a broker that lives for minutes is not worth the second compiler.
+KAFKA_ENV = {"KAFKA_PROPERTIES": "group.min.session.timeout.ms=1000", "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
 
 
 given_ports = set()
@@ -119,7 +120,7 @@ class Stack:
             arguments.append(str(self.ports[name]))
         if verb == "start" and name == "kafka":
             arguments.append(str(self.ports["controller"]))
-        subprocess.run(arguments, check=True, timeout=300, env=dict(os.environ, KAFKA_PROPERTIES=KAFKA_PROPERTIES))
+        subprocess.run(arguments, check=True, timeout=300, env={**os.environ, **KAFKA_ENV})
 
     def start_servers(self):
         for name in ("postgres", "redis", "kafka"):
