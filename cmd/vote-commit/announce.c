@@ -9,19 +9,20 @@ static void announce_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t 
                                  void *opaque)
 {
     (void)producer, (void)opaque;
-    struct announcement *announcement = message->_private;
-    /* Without message.timeout.ms a result fails only when it can never be sent; it then keeps the
-     * hint where it is, and the next start announces it again. */
-    if (announcement && !message->err)
-        announcement->waiting--;
+    struct acks *acks = message->_private;
+    /* Without message.timeout.ms a record fails only when it can never be sent; it then keeps the
+     * offsets where they are, and the next start sends it again. */
+    if (acks && !message->err)
+        acks->waiting--;
 }
 
 bool announce_open(struct commit *commit, struct error *error)
 {
+    /* A record of vote.requests fits into vote.dead with its reason. */
     static const char *const pairs[] = {
-        "client.id",   "vote-commit",    "acks",      "all", "enable.idempotence", "true",
-        "partitioner", "murmur2_random", "linger.ms", "1",   "message.timeout.ms", "0",
-        NULL};
+        "client.id",         "vote-commit",    "acks",      "all", "enable.idempotence", "true",
+        "partitioner",       "murmur2_random", "linger.ms", "1",   "message.timeout.ms", "0",
+        "message.max.bytes", "2000000",        NULL};
     rd_kafka_conf_t *conf = kafka_conf(&commit->config->kafka, pairs, NULL, error);
     if (!conf)
         return false;
@@ -50,57 +51,52 @@ void announce_close(struct commit *commit)
     }
 }
 
-static void announce_send(struct commit *commit, const struct entry *entry,
-                          struct announcement *announcement, struct buf *json)
+static void announce_send(struct commit *commit, const struct result *result,
+                          const char *traceparent, struct acks *acks, struct buf *json)
 {
-    char traceparent[TRACEPARENT_SIZE];
+    const struct request *request = result->request;
     rd_kafka_resp_err_t code;
-    kafka_traceparent(entry->message, traceparent);
     buf_clear(json);
-    result_encode(&entry->result, json);
+    result_encode(result, json);
     do {
-        rd_kafka_headers_t *headers = kafka_event_headers(
-            result_event_type(&entry->result), "/vote-commit", entry->request.request_id,
-            entry->result.committed_at_ms, traceparent);
-        code = kafka_send(commit->producer, TOPIC_RESULTS, entry->request.project_id, json->data,
-                          json->size, headers, announcement);
+        rd_kafka_headers_t *headers =
+            kafka_event_headers(result_event_type(result), "/vote-commit", request->request_id,
+                                result->committed_at_ms, traceparent);
+        code = kafka_send(commit->producer, TOPIC_RESULTS, request->project_id, json->data,
+                          json->size, headers, acks);
         if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
             rd_kafka_poll(commit->producer, 50);
         admin_beat(&commit->admin);
     } while (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && stop_asked(&commit->stop) < 2);
+    if (acks)
+        acks->waiting++;
     if (code)
         LOG_EVENT(commit->log, LOG_ERROR, "result not announced",
-                  LOG_STR("request_id", entry->request.request_id),
+                  LOG_STR("request_id", request->request_id),
                   LOG_STR("error", rd_kafka_err2str(code)));
 }
 
-void announce_failure(struct commit *commit, const struct result *result)
+void announce_result(struct commit *commit, const struct result *result, const char *traceparent,
+                     struct acks *acks)
 {
     struct buf json = {0};
-    char traceparent[TRACEPARENT_SIZE];
-    traceparent_continue(NULL, traceparent);
-    result_encode(result, &json);
-    rd_kafka_headers_t *headers =
-        kafka_event_headers(result_event_type(result), "/vote-commit", result->request->request_id,
-                            result->committed_at_ms, traceparent);
-    rd_kafka_resp_err_t code =
-        kafka_send(commit->producer, TOPIC_RESULTS, result->request->project_id, json.data,
-                   json.size, headers, NULL);
-    if (code)
-        LOG_EVENT(commit->log, LOG_ERROR, "failure not announced",
-                  LOG_STR("request_id", result->request->request_id),
-                  LOG_STR("error", rd_kafka_err2str(code)));
+    char fresh[TRACEPARENT_SIZE];
+    if (!traceparent)
+        traceparent_continue(NULL, fresh);
+    announce_send(commit, result, traceparent ? traceparent : fresh, acks, &json);
     buf_free(&json);
 }
 
-static rd_kafka_topic_partition_list_t *entries_offsets(const struct commit *commit, size_t from,
+static rd_kafka_topic_partition_list_t *entries_offsets(const struct batch *batch, size_t from,
                                                         size_t to)
 {
-    rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(4);
+    rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(8);
+    rd_kafka_topic_partition_t *partition = NULL;
     for (size_t i = from; i < to; i++) {
-        const rd_kafka_message_t *message = commit->batch.entries[i].message;
-        rd_kafka_topic_partition_t *partition =
-            rd_kafka_topic_partition_list_find(offsets, TOPIC_REQUESTS, message->partition);
+        const rd_kafka_message_t *message = batch->entries[i].message;
+        if (!partition || partition->partition != message->partition)
+            partition =
+                rd_kafka_topic_partition_list_find(offsets, TOPIC_REQUESTS, message->partition);
         if (!partition)
             partition =
                 rd_kafka_topic_partition_list_add(offsets, TOPIC_REQUESTS, message->partition);
@@ -109,22 +105,48 @@ static rd_kafka_topic_partition_list_t *entries_offsets(const struct commit *com
     return offsets;
 }
 
-void announce_entries(struct commit *commit, size_t from, size_t to)
+static struct announcement *announcement_add(struct commit *commit)
 {
-    struct buf json = {0};
     struct announcement *announcement = calloc(1, sizeof *announcement);
     if (!announcement)
         abort();
-    announcement->offsets = entries_offsets(commit, from, to);
-    announcement->waiting = to - from;
     if (commit->announced_last)
         commit->announced_last->next = announcement;
     else
         commit->announced_first = announcement;
     commit->announced_last = announcement;
-    for (size_t i = from; i < to; i++)
-        announce_send(commit, &commit->batch.entries[i], announcement, &json);
+    return announcement;
+}
+
+void announce_entries(struct commit *commit, const struct batch *batch, size_t from, size_t to)
+{
+    struct buf json = {0};
+    struct announcement *announcement = announcement_add(commit);
+    announcement->offsets = entries_offsets(batch, from, to);
+    announcement->acks.waiting = 1; /* until all are on their way */
+    for (size_t i = from; i < to; i++) {
+        const struct entry *entry = &batch->entries[i];
+        char traceparent[TRACEPARENT_SIZE];
+        if (entry->left_out)
+            continue;
+        kafka_traceparent(record_of_message(entry->message).headers, traceparent);
+        announce_send(commit, &entry->result, traceparent, &announcement->acks, &json);
+    }
+    announcement->acks.waiting--;
     buf_free(&json);
+}
+
+/* All that was before these offsets is announced. */
+static void announcement_finish(struct commit *commit, const struct announcement *announcement,
+                                bool in_background)
+{
+    const rd_kafka_topic_partition_list_t *offsets = announcement->offsets;
+    rd_kafka_commit(commit->consumer, offsets, in_background);
+    for (int i = 0; i < offsets->cnt; i++) {
+        struct position *position = &commit->positions[offsets->elems[i].partition];
+        if (offsets->elems[i].offset > position->announced_offset)
+            position->announced_offset = offsets->elems[i].offset;
+    }
 }
 
 void announce_serve(struct commit *commit, int wait_ms)
@@ -133,9 +155,9 @@ void announce_serve(struct commit *commit, int wait_ms)
         rd_kafka_flush(commit->producer, wait_ms);
     else
         rd_kafka_poll(commit->producer, 0);
-    while (commit->announced_first && commit->announced_first->waiting == 0) {
+    while (commit->announced_first && commit->announced_first->acks.waiting == 0) {
         struct announcement *announcement = commit->announced_first;
-        rd_kafka_commit(commit->consumer, announcement->offsets, wait_ms == 0);
+        announcement_finish(commit, announcement, wait_ms == 0);
         commit->announced_first = announcement->next;
         if (!commit->announced_first)
             commit->announced_last = NULL;

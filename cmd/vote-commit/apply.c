@@ -4,15 +4,16 @@
 
 #include "base/clock.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLUMNS = 11, FENCE_COLUMNS = 3, PARAMETERS = 16 };
+enum { COLUMNS = 11, FENCE_COLUMNS = 4, PARAMETERS = 17, NUMBER_SIZE = 24, WAIT_MS = 100 };
 
 /* The arrays that vote.commit_batch takes, as text. */
 struct arrays {
-    struct buf fence[FENCE_COLUMNS]; /* partition, expected offset, next offset */
+    struct buf fence[FENCE_COLUMNS]; /* partition, expected, next and announced offset */
     struct buf columns[COLUMNS];
 };
 
@@ -24,14 +25,14 @@ static void arrays_free(struct arrays *arrays)
         buf_free(&arrays->columns[i]);
 }
 
-static void arrays_add_entry(struct arrays *arrays, const struct entry *entry)
+static void arrays_add(struct arrays *arrays, int32_t partition, int64_t offset,
+                       const struct request *request)
 {
-    const struct request *request = &entry->request;
     char accepted_at[CLOCK_TEXT_SIZE];
     clock_format_ms(request->accepted_at_ms, accepted_at);
     struct buf *column = arrays->columns;
-    pg_array_int(column++, entry->message->partition);
-    pg_array_int(column++, entry->message->offset);
+    pg_array_int(column++, partition);
+    pg_array_int(column++, offset);
     pg_array_text(column++, request->request_id);
     pg_array_text(column++, request->user_id);
     pg_array_text(column++, request->project_id);
@@ -43,101 +44,207 @@ static void arrays_add_entry(struct arrays *arrays, const struct entry *entry)
     pg_array_text(column++, request->variant[0] ? request->variant : NULL);
 }
 
-/* Where partition `p` stands behind the last of its entries in [from, to); -1 when it has none. */
-static int64_t entries_next_offset(const struct commit *commit, size_t from, size_t to, int32_t p)
+/* The offset behind the last of the entries in [from, to), by partition; -1 where there is none. */
+static void entries_ends(const struct batch *batch, size_t from, size_t to,
+                         int64_t ends[PARTITIONS_MAX])
 {
-    for (size_t i = to; i-- > from;) {
-        const rd_kafka_message_t *message = commit->batch.entries[i].message;
-        if (message->partition == p)
-            return message->offset + 1;
-    }
-    return -1;
+    for (int32_t p = 0; p < PARTITIONS_MAX; p++)
+        ends[p] = -1;
+    for (size_t i = from; i < to; i++)
+        ends[batch->entries[i].message->partition] = batch->entries[i].message->offset + 1;
 }
 
 /* Records below what was applied already come again only to be announced: they move nothing. */
-static void arrays_add_fences(struct arrays *arrays, const struct commit *commit, size_t from,
-                              size_t to)
+static void arrays_add_fences(struct arrays *arrays, const struct commit *commit,
+                              const struct batch *batch, size_t from, size_t to)
 {
+    int64_t ends[PARTITIONS_MAX];
+    entries_ends(batch, from, to, ends);
     for (int32_t p = 0; p < PARTITIONS_MAX; p++) {
         const struct position *position = &commit->positions[p];
-        int64_t next = position->assigned ? entries_next_offset(commit, from, to, p) : -1;
-        if (next < 0)
+        if (!position->assigned || ends[p] < 0)
             continue;
+        int64_t next = ends[p] > position->next_offset ? ends[p] : position->next_offset;
         pg_array_int(&arrays->fence[0], p);
         pg_array_int(&arrays->fence[1], position->next_offset);
-        pg_array_int(&arrays->fence[2],
-                     next > position->next_offset ? next : position->next_offset);
+        pg_array_int(&arrays->fence[2], next);
+        pg_array_int(&arrays->fence[3], position->announced_offset);
     }
 }
 
-static void positions_advance(struct commit *commit, size_t from, size_t to)
+static void positions_advance(struct commit *commit, const struct batch *batch, size_t from,
+                              size_t to)
 {
     for (size_t i = from; i < to; i++) {
-        const rd_kafka_message_t *message = commit->batch.entries[i].message;
+        const rd_kafka_message_t *message = batch->entries[i].message;
         struct position *position = &commit->positions[message->partition];
         if (message->offset + 1 > position->next_offset)
             position->next_offset = message->offset + 1;
     }
 }
 
-/* `row` is one of vote.apply's. */
-static void result_read(struct commit *commit, struct entry *entry, PGresult *rows, int row)
+/* The columns of vote.apply and its kin. */
+#define RESULT_COLUMNS                                                                             \
+    "select outcome, reason, replayed, standing, upvotes, downvotes, community_score, version, "   \
+    "       (extract(epoch from committed_at) * 1000)::bigint, written "
+
+/* Votes for each row of vote.votes that was written: what folding a batch has saved. */
+static void fold_count(struct commit_metrics *metrics, bool written)
 {
-    struct result *result = &entry->result;
-    *result = (struct result){.request = &entry->request};
-    if (!vote_outcome_parse(PQgetvalue(rows, row, 1), &result->outcome))
-        abort();
-    snprintf(result->reason, sizeof result->reason, "%s", PQgetvalue(rows, row, 2));
-    result->standing = (enum vote_type)atoi(PQgetvalue(rows, row, 4));
-    result->upvotes = atoll(PQgetvalue(rows, row, 6));
-    result->downvotes = atoll(PQgetvalue(rows, row, 7));
-    result->community_score = strtod(PQgetvalue(rows, row, 8), NULL);
-    result->version = atoll(PQgetvalue(rows, row, 9));
-    result->committed_at_ms = atoll(PQgetvalue(rows, row, 10));
-    if (*PQgetvalue(rows, row, 3) == 't') {
+    metric_add(metrics->rows, written);
+    metrics->applied_count++;
+    if (metric_get(metrics->rows))
+        metric_set(metrics->fold, metrics->applied_count * 1000 / metric_get(metrics->rows));
+}
+
+static void result_count(struct commit *commit, const struct result *result, bool replayed,
+                         bool written)
+{
+    if (replayed) {
         metric_add(commit->metrics.replayed, 1);
         return;
     }
+    fold_count(&commit->metrics, written);
     metric_add(commit->metrics.outcomes[result->outcome], 1);
     histogram_record(commit->metrics.latency_us,
-                     (result->committed_at_ms - entry->request.accepted_at_ms) * 1000);
+                     (result->committed_at_ms - result->request->accepted_at_ms) * 1000);
 }
 
-static const char apply_sql[] = "select ord, outcome, reason, replayed, standing, old_value, "
-                                "upvotes, downvotes, community_score, "
-                                "       version, (extract(epoch from committed_at) * 1000)::bigint "
-                                "  from vote.commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, "
-                                "$11, $12, $13, $14, $15, $16)";
-
-static enum apply apply_failed(struct commit *commit)
+static void result_read(struct commit *commit, const struct request *request, PGresult *rows,
+                        int row, struct result *result)
 {
-    if (!strcmp(commit->pg.sqlstate, PG_FENCED))
-        return APPLY_FENCED;
-    return pg_is_transient(&commit->pg) ? APPLY_RETRY : APPLY_REFUSED;
+    *result = (struct result){.request = request};
+    if (!vote_outcome_parse(PQgetvalue(rows, row, 0), &result->outcome))
+        abort();
+    snprintf(result->reason, sizeof result->reason, "%s", PQgetvalue(rows, row, 1));
+    result->standing = (enum vote_type)strtol(PQgetvalue(rows, row, 3), NULL, 10);
+    result->upvotes = strtoll(PQgetvalue(rows, row, 4), NULL, 10);
+    result->downvotes = strtoll(PQgetvalue(rows, row, 5), NULL, 10);
+    result->community_score = strtod(PQgetvalue(rows, row, 6), NULL);
+    result->version = strtoll(PQgetvalue(rows, row, 7), NULL, 10);
+    result->committed_at_ms = strtoll(PQgetvalue(rows, row, 8), NULL, 10);
+    result_count(commit, result, *PQgetvalue(rows, row, 2) == 't',
+                 *PQgetvalue(rows, row, 9) == 't');
 }
 
-enum apply apply_entries(struct commit *commit, size_t from, size_t to, struct error *error)
+enum apply apply_failure(struct commit *commit, const struct pg *pg)
+{
+    if (!strcmp(pg->sqlstate, PG_FENCED))
+        return APPLY_FENCED;
+    const char *class = pg_transient_class(pg);
+    if (!class)
+        return APPLY_REFUSED;
+    for (int i = 0; i < RETRY_CLASSES; i++) {
+        if (!strcmp(class, retry_class_names[i]))
+            metric_add(commit->metrics.retries[i], 1);
+    }
+    return APPLY_RETRY;
+}
+
+static const char batch_sql[] = RESULT_COLUMNS
+    "  from vote.commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+    "$16, $17)";
+
+enum apply apply_send(struct commit *commit, const struct batch *batch, size_t from, size_t to,
+                      struct error *error)
 {
     struct arrays arrays = {0};
     const char *parameters[PARAMETERS] = {TOPIC_REQUESTS};
-    int64_t start_us = clock_mono_us();
-    for (size_t i = from; i < to; i++)
-        arrays_add_entry(&arrays, &commit->batch.entries[i]);
-    arrays_add_fences(&arrays, commit, from, to);
+    for (size_t i = from; i < to; i++) {
+        const struct entry *entry = &batch->entries[i];
+        if (!entry->left_out)
+            arrays_add(&arrays, entry->message->partition, entry->message->offset, &entry->request);
+    }
+    arrays_add_fences(&arrays, commit, batch, from, to);
     for (int i = 0; i < FENCE_COLUMNS; i++)
         parameters[1 + i] = pg_array_end(&arrays.fence[i]);
-    parameters[4] = commit->owner;
+    parameters[1 + FENCE_COLUMNS] = commit->owner;
     for (int i = 0; i < COLUMNS; i++)
-        parameters[5 + i] = pg_array_end(&arrays.columns[i]);
-    PGresult *rows = pg_query(&commit->pg, apply_sql, PARAMETERS, parameters, error);
+        parameters[2 + FENCE_COLUMNS + i] = pg_array_end(&arrays.columns[i]);
+    commit->in_flight_us = clock_mono_us();
+    bool sent = pg_send(&commit->pg, batch_sql, PARAMETERS, parameters, error);
     arrays_free(&arrays);
+    return sent ? APPLY_DONE : apply_failure(commit, &commit->pg);
+}
+
+enum apply apply_receive(struct commit *commit, struct batch *batch, size_t from, size_t to,
+                         struct error *error)
+{
+    while (!pg_is_answered(&commit->pg, WAIT_MS)) {
+        admin_beat(&commit->admin);
+        announce_serve(commit, 0);
+    }
+    PGresult *rows = pg_receive(&commit->pg, error);
     if (!rows)
-        return apply_failed(commit);
-    positions_advance(commit, from, to);
-    for (int row = 0; row < PQntuples(rows); row++)
-        result_read(commit, &commit->batch.entries[from + (size_t)row], rows, row);
+        return apply_failure(commit, &commit->pg);
+    positions_advance(commit, batch, from, to);
+    int row = 0;
+    for (size_t i = from; i < to; i++) {
+        struct entry *entry = &batch->entries[i];
+        if (!entry->left_out)
+            result_read(commit, &entry->request, rows, row++, &entry->result);
+    }
     PQclear(rows);
-    histogram_record(commit->metrics.batch_votes, (int64_t)(to - from));
-    histogram_record(commit->metrics.transaction_us, clock_mono_us() - start_us);
+    histogram_record(commit->metrics.batch_votes, row);
+    histogram_record(commit->metrics.transaction_us, clock_mono_us() - commit->in_flight_us);
     return APPLY_DONE;
+}
+
+/* One row of a statement about a single request. */
+static enum apply single_run(struct commit *commit, const char *sql, int count,
+                             const char *const *parameters, const struct request *request,
+                             struct result *result, struct error *error)
+{
+    PGresult *rows = pg_query(&commit->side_pg, sql, count, parameters, error);
+    if (!rows)
+        return apply_failure(commit, &commit->side_pg);
+    result_read(commit, request, rows, 0, result);
+    PQclear(rows);
+    return APPLY_DONE;
+}
+
+static const char again_sql[] =
+    RESULT_COLUMNS "  from vote.apply($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+
+enum apply apply_again(struct commit *commit, const struct record *record,
+                       const struct request *request, struct result *result, struct error *error)
+{
+    struct arrays arrays = {0};
+    const char *parameters[1 + COLUMNS] = {TOPIC_REQUESTS};
+    arrays_add(&arrays, record->partition, record->offset, request);
+    for (int i = 0; i < COLUMNS; i++)
+        parameters[1 + i] = pg_array_end(&arrays.columns[i]);
+    enum apply outcome =
+        single_run(commit, again_sql, 1 + COLUMNS, parameters, request, result, error);
+    arrays_free(&arrays);
+    return outcome;
+}
+
+static const char fail_sql[] =
+    RESULT_COLUMNS "  from vote.fail($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+
+enum apply apply_fail(struct commit *commit, const struct record *record,
+                      const struct request *request, const char *reason, struct result *result,
+                      struct error *error)
+{
+    char numbers[5][NUMBER_SIZE], accepted_at[CLOCK_TEXT_SIZE];
+    const int64_t values[] = {record->partition, record->offset, request->vote_type,
+                              request->previous, request->seq};
+    for (int i = 0; i < 5; i++)
+        snprintf(numbers[i], NUMBER_SIZE, "%" PRId64, values[i]);
+    clock_format_ms(request->accepted_at_ms, accepted_at);
+    const char *parameters[] = {TOPIC_REQUESTS,
+                                numbers[0],
+                                numbers[1],
+                                request->request_id,
+                                request->user_id,
+                                request->project_id,
+                                numbers[2],
+                                numbers[3],
+                                vote_action_name(request->action),
+                                numbers[4],
+                                accepted_at,
+                                request->variant[0] ? request->variant : NULL,
+                                reason};
+    return single_run(commit, fail_sql, 13, parameters, request, result, error);
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BACKOFF_MIN_US = 100 * 1000, BACKOFF_MAX_US = 5 * 1000 * 1000 };
+enum { BACKOFF_MIN_US = 100 * 1000, BACKOFF_MAX_US = 5 * 1000 * 1000, FIRST_WAIT_MS = 100 };
 
 #define AT(member) .offset = offsetof(struct commit_config, member)
 /* clang-format off */
@@ -21,8 +21,16 @@ const struct option commit_options[] = {
      .argument = "HOST:PORT", .summary = "metrics and health"},
     {.name = "group", .type = OPTION_TEXT, AT(group), .preset = "vote-commit", .argument = "NAME",
      .summary = "consumer group"},
+    {.name = "group-instance-id", .type = OPTION_TEXT, AT(group_instance_id), .argument = "NAME",
+     .summary = "static member: a restart is no rebalance"},
     {.name = "batch-size", .type = OPTION_INT, AT(batch_size), .preset = "1000", .argument = "N",
      .min = 1, .max = 10000, .summary = "most votes in one transaction"},
+    {.name = "retry-delays", .type = OPTION_TEXT, AT(retry_delays), .preset = "5s,10s,20s",
+     .argument = "TIME,...", .summary = "when a refused vote is tried again"},
+    {.name = "accept-loss", .type = OPTION_SWITCH, AT(accept_loss),
+     .summary = "go on behind votes that the log has lost"},
+    {.name = "database-timeout", .type = OPTION_DURATION, AT(database_timeout_us), .preset = "10s",
+     .argument = "DURATION", .min = 10000, .max = 300000000, .summary = "longest wait for Postgres"},
     {.name = "redis-timeout", .type = OPTION_DURATION, AT(redis.timeout_us), .preset = "2s",
      .argument = "DURATION", .min = 1000, .max = 60000000, .summary = "longest wait for Redis"},
     {.name = "optimism-grace", .type = OPTION_DURATION, AT(optimism_grace_us), .preset = "30s",
@@ -33,6 +41,28 @@ const struct option commit_options[] = {
 };
 /* clang-format on */
 const size_t commit_option_count = sizeof commit_options / sizeof *commit_options;
+
+const char *const retry_class_names[RETRY_CLASSES] = {"connection", "operator", "conflict",
+                                                      "resources",  "schema",   "internal"};
+
+static void commit_register_troubles(struct commit_metrics *metrics, struct metrics *all)
+{
+    static const char *const retries[RETRY_CLASSES] = {
+        "class=\"connection\"", "class=\"operator\"", "class=\"conflict\"",
+        "class=\"resources\"",  "class=\"schema\"",   "class=\"internal\""};
+    static const char *const reasons[DEAD_REASONS] = {"reason=\"undecodable\"",
+                                                      "reason=\"refused\""};
+    for (int i = 0; i < RETRY_CLASSES; i++)
+        metrics->retries[i] = metrics_counter(all, "vote_commit_retries_total",
+                                              "Statements to be tried again.", retries[i]);
+    for (int i = 0; i < DEAD_REASONS; i++)
+        metrics->dead[i] =
+            metrics_counter(all, "vote_dead_total", "Records sent to vote.dead.", reasons[i]);
+    metrics->parked = metrics_counter(all, "vote_parked_total",
+                                      "Records put aside because Postgres refused them.", NULL);
+    metrics->lost = metrics_counter(all, "vote_lost_records_total",
+                                    "Records that the log lost before they were applied.", NULL);
+}
 
 static void commit_register_metrics(struct commit *commit)
 {
@@ -45,11 +75,13 @@ static void commit_register_metrics(struct commit *commit)
                                                "Requests by what became of them.", labels[i]);
     metrics->replayed =
         metrics_counter(all, "vote_replayed_total", "Requests that the ledger had already.", NULL);
-    metrics->dead = metrics_counter(all, "vote_dead_total", "Records sent to vote.dead.", NULL);
     metrics->fenced = metrics_counter(all, "vote_fenced_total",
                                       "Batches refused because another process was further.", NULL);
-    metrics->retries =
-        metrics_counter(all, "vote_commit_retries_total", "Transactions tried again.", NULL);
+    metrics->rows = metrics_counter(all, "vote_rows_written_total",
+                                    "Rows of vote.votes that were written.", NULL);
+    metrics->fold = metrics_gauge(all, "vote_fold_ratio",
+                                  "Votes applied for each row written, since the start.", NULL, 1e-3);
+    commit_register_troubles(metrics, all);
     metrics->lag_us =
         metrics_gauge(all, "vote_commit_lag_seconds",
                       "Age of the last record read where more wait, at most.", NULL, 1e-6);
@@ -64,40 +96,6 @@ static void commit_register_metrics(struct commit *commit)
                                           "From accepted_at to committed_at.", NULL);
 }
 
-static void batch_clear(struct commit *commit)
-{
-    for (size_t i = 0; i < commit->batch.count; i++)
-        rd_kafka_message_destroy(commit->batch.entries[i].message);
-    commit->batch.count = 0;
-}
-
-/* Drops what is no longer ours, and sends what cannot be decoded to vote.dead; keeps the order. */
-static bool batch_decode(struct commit *commit)
-{
-    size_t kept = 0;
-    bool went_on = true;
-    struct error error;
-    for (size_t i = 0; i < commit->batch.count; i++) {
-        struct entry *entry = &commit->batch.entries[i];
-        const rd_kafka_message_t *message = entry->message;
-        bool ours = commit->positions[message->partition].assigned;
-        bool decoded =
-            ours && request_decode(&entry->request, message->payload, message->len, &error);
-        if (ours && !decoded && went_on)
-            went_on = dead_letter(commit, message, error.text, NULL);
-        if (decoded && kept != i) {
-            struct entry moved = *entry;
-            *entry = commit->batch.entries[kept];
-            commit->batch.entries[kept] = moved;
-        }
-        kept += decoded;
-    }
-    for (size_t i = kept; i < commit->batch.count; i++)
-        rd_kafka_message_destroy(commit->batch.entries[i].message);
-    commit->batch.count = kept;
-    return went_on;
-}
-
 static int64_t backoff_us(int attempt)
 {
     int64_t ceiling = BACKOFF_MIN_US << (attempt > 6 ? 6 : attempt);
@@ -106,73 +104,198 @@ static int64_t backoff_us(int attempt)
     return ceiling / 2 + random() % (ceiling / 2);
 }
 
-/* Tries until Postgres answers one way or the other; holds everything meanwhile. */
-static enum apply apply_patiently(struct commit *commit, size_t from, size_t to,
-                                  struct error *error)
+/* Postgres cannot do it now: holds everything for a while. False when a stop was asked for. */
+static bool hold(struct commit *commit, int attempt, const struct error *error)
+{
+    atomic_store(&commit->postgres_check->ready, 0);
+    log_error(commit->log, LOG_WARN, "holding the batch", error);
+    consume_hold(commit, backoff_us(attempt));
+    return !stop_asked(&commit->stop);
+}
+
+static enum apply apply_once(struct commit *commit, struct batch *batch, size_t from, size_t to,
+                             struct error *error)
+{
+    enum apply sent = apply_send(commit, batch, from, to, error);
+    return sent == APPLY_DONE ? apply_receive(commit, batch, from, to, error) : sent;
+}
+
+/* Tries until Postgres answers one way or the other. */
+static enum apply apply_patiently(struct commit *commit, struct batch *batch, size_t from,
+                                  size_t to, struct error *error)
 {
     enum apply outcome;
-    for (int attempt = 0; (outcome = apply_entries(commit, from, to, error)) == APPLY_RETRY;
+    for (int attempt = 0; (outcome = apply_once(commit, batch, from, to, error)) == APPLY_RETRY;
          attempt++) {
-        atomic_store(&commit->postgres_check->ready, 0);
-        metric_add(commit->metrics.retries, 1);
-        log_error(commit->log, LOG_WARN, "holding the batch", error);
-        consume_hold(commit, backoff_us(attempt));
-        if (stop_asked(&commit->stop))
-            break;
+        if (!hold(commit, attempt, error))
+            return outcome;
     }
-    atomic_store(&commit->postgres_check->ready, outcome != APPLY_RETRY);
+    atomic_store(&commit->postgres_check->ready, 1);
     return outcome;
 }
 
-/* Applies [from, to); what Postgres refuses for good is narrowed down to the record by halves.
- * False when the rest of the batch is not to be applied now. */
-static bool commit_range(struct commit *commit, size_t from, size_t to)
+/* Not even parking may be refused: then somebody must mend the database first. */
+static enum apply park_patiently(struct commit *commit, const struct entry *entry)
 {
     struct error error;
-    switch (apply_patiently(commit, from, to, &error)) {
-    case APPLY_DONE:
-        announce_entries(commit, from, to);
-        settle_entries(commit, from, to);
-        return true;
-    case APPLY_FENCED:
-        metric_add(commit->metrics.fenced, 1);
-        log_error(commit->log, LOG_WARN, "another process was further; going where it stands",
-                  &error);
-        consume_rewind(commit);
-        return false;
+    enum apply outcome;
+    for (int attempt = 0;
+         (outcome = park_entry(commit, entry, &error)) == APPLY_RETRY || outcome == APPLY_REFUSED;
+         attempt++) {
+        if (!hold(commit, attempt, &error))
+            return APPLY_RETRY;
+    }
+    return outcome;
+}
+
+static bool fall_back(struct commit *commit)
+{
+    metric_add(commit->metrics.fenced, 1);
+    LOG_EVENT(commit->log, LOG_WARN, "another process was further; going where it stands");
+    commit->must_rewind = true;
+    return false;
+}
+
+static void commit_publish(struct commit *commit, const struct batch *batch, size_t from, size_t to)
+{
+    announce_entries(commit, batch, from, to);
+    settle_entries(commit, batch, from, to);
+}
+
+/* Applies [from, to); what Postgres refuses for good is narrowed down to the record by halves, and
+ * parked. False when the rest of the batch is not to be applied now. */
+static bool commit_range(struct commit *commit, struct batch *batch, size_t from, size_t to)
+{
+    struct error error;
+    size_t middle = from + (to - from) / 2;
+    switch (apply_patiently(commit, batch, from, to, &error)) {
+    case APPLY_DONE: commit_publish(commit, batch, from, to); return true;
+    case APPLY_FENCED: return fall_back(commit);
     case APPLY_RETRY: return false;
     case APPLY_REFUSED: break;
     }
-    if (to - from > 1) {
-        size_t middle = from + (to - from) / 2;
-        return commit_range(commit, from, middle) && commit_range(commit, middle, to);
-    }
-    return dead_letter(commit, commit->batch.entries[from].message, error.text,
-                       commit->pg.sqlstate);
+    if (to - from > 1)
+        return commit_range(commit, batch, from, middle) && commit_range(commit, batch, middle, to);
+    enum apply parked = park_patiently(commit, &batch->entries[from]);
+    return parked == APPLY_DONE || (parked == APPLY_FENCED && fall_back(commit));
 }
 
-static void commit_turn(struct commit *commit)
+/* Vote.dead must have what the batch's offsets move past. */
+static bool batch_await_dead(struct commit *commit, const struct batch *batch)
+{
+    while (batch->dead.waiting) {
+        announce_serve(commit, 10);
+        admin_beat(&commit->admin);
+        if (stop_asked(&commit->stop))
+            return false;
+    }
+    return true;
+}
+
+/* Gives the batch to Postgres, and does not wait. False when it is not to be applied now. */
+static bool flight_start(struct commit *commit, struct batch *batch)
 {
     struct error error;
-    admin_beat(&commit->admin);
-    bool up = redis_is_up(commit->redis);
-    atomic_store(&commit->redis_check->ready, up && settle_drop_stale(commit, &error));
-    consume_batch(commit);
-    bool went_on = batch_decode(commit);
-    if (went_on && commit->batch.count)
-        went_on = commit_range(commit, 0, commit->batch.count);
-    batch_clear(commit);
-    announce_serve(commit, 0);
-    if (!went_on)
+    if (!batch->count)
+        return true;
+    if (!batch_await_dead(commit, batch))
+        return false;
+    if (apply_send(commit, batch, 0, batch->count, &error) == APPLY_DONE) {
+        commit->in_flight = batch;
+        return true;
+    }
+    bool went_on = hold(commit, 0, &error) && commit_range(commit, batch, 0, batch->count);
+    batch_clear(batch);
+    return went_on;
+}
+
+/* Waits for the batch in flight; `next` is sent before its results are told, so that Postgres does
+ * not wait. False when `next` is not to be applied now. */
+static bool flight_turn(struct commit *commit, struct batch *next)
+{
+    struct error error;
+    struct batch *done = commit->in_flight;
+    bool went_on;
+    if (!done)
+        return flight_start(commit, next);
+    enum apply outcome = apply_receive(commit, done, 0, done->count, &error);
+    commit->in_flight = NULL;
+    if (outcome == APPLY_DONE) {
+        went_on = flight_start(commit, next);
+        commit_publish(commit, done, 0, done->count);
+    } else if (outcome == APPLY_FENCED) {
+        went_on = fall_back(commit);
+    } else {
+        went_on = (outcome == APPLY_REFUSED || hold(commit, 0, &error)) &&
+                  commit_range(commit, done, 0, done->count) && flight_start(commit, next);
+    }
+    batch_clear(done);
+    return went_on;
+}
+
+void commit_finish_in_flight(struct commit *commit)
+{
+    struct error error;
+    struct batch *done = commit->in_flight;
+    if (!done)
         return;
+    commit->in_flight = NULL;
+    if (apply_receive(commit, done, 0, done->count, &error) == APPLY_DONE) {
+        commit_publish(commit, done, 0, done->count);
+    } else {
+        log_error(commit->log, LOG_WARN, "a batch is left to be read again", &error);
+        commit->must_rewind = true;
+    }
+    batch_clear(done);
+    settle_wait(commit);
+}
+
+static void commit_rewind(struct commit *commit)
+{
+    commit_finish_in_flight(commit);
+    batch_clear(commit->reading);
+    consume_rewind(commit);
+}
+
+/* What is done beside the batches, each when its time has come. */
+static void commit_beside(struct commit *commit)
+{
+    struct error error;
+    bool up = redis_is_up(commit->redis);
+    announce_serve(commit, 0);
+    if (!commit->is_settling)
+        atomic_store(&commit->redis_check->ready, up && settle_drop_stale(commit, &error));
+    park_turn(commit);
     relay_turn(commit);
     lag_turn(commit);
     sweep_turn(commit);
 }
 
+static void commit_turn(struct commit *commit)
+{
+    struct batch *next = commit->reading;
+    admin_beat(&commit->admin);
+    consume_batch(commit, next, commit->in_flight ? 0 : FIRST_WAIT_MS);
+    if (commit->must_rewind || !batch_decode(commit, next)) {
+        commit_rewind(commit);
+        return;
+    }
+    bool went_on = flight_turn(commit, next);
+    if (!went_on)
+        batch_clear(next);
+    if (commit->in_flight == next)
+        commit->reading = next == &commit->batches[0] ? &commit->batches[1] : &commit->batches[0];
+    if (commit->must_rewind)
+        commit_rewind(commit);
+    else if (went_on)
+        commit_beside(commit);
+    if (!commit->in_flight)
+        settle_wait(commit);
+}
+
 static bool commit_serve(struct commit *commit, struct error *error)
 {
-    if (!announce_open(commit, error) ||
+    if (!park_open(commit, error) || !announce_open(commit, error) ||
         !admin_start(&commit->admin, commit->config->admin_listen, error) ||
         !redis_open(&commit->redis, &commit->config->redis, error) ||
         !pg_connect(&commit->pg, error) || !consume_open(commit, error))
@@ -181,12 +304,14 @@ static bool commit_serve(struct commit *commit, struct error *error)
     LOG_EVENT(commit->log, LOG_INFO, "reading", LOG_STR("topic", TOPIC_REQUESTS),
               LOG_STR("group", commit->config->group),
               LOG_STR("admin", commit->config->admin_listen));
-    while (!stop_asked(&commit->stop))
+    while (!stop_asked(&commit->stop) && !commit->failure.code)
         commit_turn(commit);
     atomic_store(&commit->admin.draining, 1);
     LOG_EVENT(commit->log, LOG_INFO, "stopping");
+    commit_finish_in_flight(commit);
     announce_serve(commit, (int)(commit->config->drain_timeout_us / 1000));
-    return true;
+    *error = commit->failure;
+    return !commit->failure.code;
 }
 
 static struct commit *commit_new(const struct commit_config *config, struct log *log)
@@ -195,19 +320,41 @@ static struct commit *commit_new(const struct commit_config *config, struct log 
     struct commit *commit = calloc(1, sizeof *commit);
     if (!commit)
         abort();
-    commit->batch.entries = calloc((size_t)config->batch_size, sizeof *commit->batch.entries);
-    if (!commit->batch.entries)
-        abort();
     gethostname(host, sizeof host - 1);
     snprintf(commit->owner, sizeof commit->owner, "%s:%d", host, (int)getpid());
     commit->config = config;
     commit->log = log;
-    commit->pg = (struct pg){.url = config->pg.url, .name = "vote-commit"};
+    commit->pg = commit->side_pg = (struct pg){
+        .url = config->pg.url, .name = "vote-commit", .timeout_us = config->database_timeout_us};
+    commit->reading = &commit->batches[0];
+    batch_open(&commit->batches[0], config->batch_size);
+    batch_open(&commit->batches[1], config->batch_size);
     commit->kafka_check = admin_add_check(&commit->admin, "kafka");
     commit->postgres_check = admin_add_check(&commit->admin, "postgres");
     commit->redis_check = admin_add_check(&commit->admin, "redis");
     commit_register_metrics(commit);
     return commit;
+}
+
+static void commit_free(struct commit *commit)
+{
+    settle_wait(commit);
+    redis_close(commit->redis);
+    pg_close(&commit->pg);
+    pg_close(&commit->side_pg);
+    for (int i = 0; i < 2; i++)
+        batch_close(&commit->batches[i]);
+    for (int i = 0; i < PARTITIONS_MAX; i++)
+        buf_free(&commit->positions[i].known);
+    redis_batch_free(&commit->settling);
+    buf_free(&commit->settling_projects);
+    buf_free(&commit->stale_projects);
+    buf_free(&commit->relay.ids);
+    buf_free(&commit->parked.partitions);
+    buf_free(&commit->parked.offsets);
+    metrics_free(commit->admin.metrics);
+    stop_close(&commit->stop);
+    free(commit);
 }
 
 bool commit_run(void *config, const struct options *options, struct log *log, struct error *error)
@@ -218,14 +365,6 @@ bool commit_run(void *config, const struct options *options, struct log *log, st
     consume_close(commit);
     announce_close(commit);
     admin_stop(&commit->admin);
-    pg_close(&commit->pg);
-    redis_close(commit->redis);
-    redis_batch_free(&commit->settling);
-    buf_free(&commit->relay.ids);
-    metrics_free(commit->admin.metrics);
-    buf_free(&commit->stale_projects);
-    free(commit->batch.entries);
-    stop_close(&commit->stop);
-    free(commit);
+    commit_free(commit);
     return served;
 }

@@ -1,79 +1,16 @@
-/* consume.c - the consumer group, and where each partition of ours starts.
- *
- * vote.progress says what was applied; Kafka's committed offset says what was surely announced. A
- * partition starts at the lower of the two: what lies between is found in the ledger and announced
- * again. SPDX-License-Identifier: Apache-2.0 */
+/* consume.c - the consumer group, and which partitions are ours.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "vote-commit/commit.h"
 
 #include "base/clock.h"
 
-#include <stdio.h>
-#include <stdlib.h>
+enum { HANDOVER_MS = 2000, CALL_TIMEOUT_MS = 10000 };
 
-enum { FIRST_WAIT_MS = 100, CALL_TIMEOUT_MS = 10000, RETRY_US = 500 * 1000 };
-
-/* Fills the offset of each listed partition with vote.progress (0 when it has none). */
-static bool progress_read(struct commit *commit, rd_kafka_topic_partition_list_t *list,
-                          struct error *error)
-{
-    const char *parameters[] = {TOPIC_REQUESTS};
-    PGresult *rows = pg_query(&commit->pg,
-                              "select \"partition\", next_offset from vote.progress "
-                              "where topic = $1",
-                              1, parameters, error);
-    if (!rows)
-        return false;
-    for (int i = 0; i < list->cnt; i++) {
-        list->elems[i].offset = 0;
-        for (int row = 0; row < PQntuples(rows); row++) {
-            if (atoi(PQgetvalue(rows, row, 0)) == list->elems[i].partition)
-                list->elems[i].offset = atoll(PQgetvalue(rows, row, 1));
-        }
-    }
-    PQclear(rows);
-    return true;
-}
-
-/* Where to start needs Postgres: without it there is nothing to do but wait. */
-static bool progress_read_patiently(struct commit *commit, rd_kafka_topic_partition_list_t *list)
-{
-    struct error error;
-    while (!progress_read(commit, list, &error)) {
-        log_error(commit->log, LOG_WARN, "waiting for postgres", &error);
-        atomic_store(&commit->postgres_check->ready, 0);
-        admin_beat(&commit->admin);
-        if (stop_wait(&commit->stop, -1, clock_mono_us() + RETRY_US))
-            return false;
-    }
-    atomic_store(&commit->postgres_check->ready, 1);
-    return true;
-}
-
-static bool consume_assign(struct commit *commit, rd_kafka_topic_partition_list_t *list)
-{
-    rd_kafka_topic_partition_list_t *hints = rd_kafka_topic_partition_list_copy(list);
-    bool known = progress_read_patiently(commit, list);
-    rd_kafka_resp_err_t code = rd_kafka_committed(commit->consumer, hints, CALL_TIMEOUT_MS);
-    for (int i = 0; known && i < list->cnt; i++) {
-        rd_kafka_topic_partition_t *partition = &list->elems[i];
-        if (partition->partition >= PARTITIONS_MAX)
-            abort();
-        commit->positions[partition->partition] = (struct position){
-            .assigned = true, .next_offset = partition->offset, .read_offset = -1};
-        int64_t hint = code ? RD_KAFKA_OFFSET_INVALID : hints->elems[i].offset;
-        if (hint >= 0 && hint < partition->offset)
-            partition->offset = hint;
-        LOG_EVENT(commit->log, LOG_INFO, "partition assigned",
-                  LOG_INT("partition", partition->partition), LOG_INT("offset", partition->offset),
-                  LOG_INT("progress", commit->positions[partition->partition].next_offset));
-    }
-    rd_kafka_topic_partition_list_destroy(hints);
-    return known;
-}
-
+/* So that the next owner finds everything applied and has little to announce again. */
 static void consume_revoke(struct commit *commit, const rd_kafka_topic_partition_list_t *list)
 {
-    announce_serve(commit, 2000); /* so that the next owner has little to announce again */
+    commit_finish_in_flight(commit);
+    announce_serve(commit, HANDOVER_MS);
     for (int i = 0; i < list->cnt; i++) {
         commit->positions[list->elems[i].partition].assigned = false;
         LOG_EVENT(commit->log, LOG_INFO, "partition revoked",
@@ -85,7 +22,7 @@ static void consume_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t code,
                                  rd_kafka_topic_partition_list_t *list, void *opaque)
 {
     struct commit *commit = ((struct kafka_health *)opaque)->owner;
-    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && consume_assign(commit, list)) {
+    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && place_partitions(commit, list)) {
         rd_kafka_error_destroy(rd_kafka_incremental_assign(consumer, list));
         if (commit->holding)
             rd_kafka_pause_partitions(consumer, list);
@@ -108,6 +45,9 @@ static bool consume_subscribe(struct commit *commit, struct error *error)
 
 bool consume_open(struct commit *commit, struct error *error)
 {
+    const char *member = commit->config->group_instance_id;
+    /* An offset that is not there is never jumped over in silence: it comes as an error. The last
+     * pair is empty for a dynamic member. */
     const char *pairs[] = {"client.id",
                            "vote-commit",
                            "group.id",
@@ -117,7 +57,7 @@ bool consume_open(struct commit *commit, struct error *error)
                            "enable.auto.offset.store",
                            "false",
                            "auto.offset.reset",
-                           "earliest",
+                           "error",
                            "partition.assignment.strategy",
                            "cooperative-sticky",
                            "fetch.wait.max.ms",
@@ -130,6 +70,8 @@ bool consume_open(struct commit *commit, struct error *error)
                            "10000",
                            "allow.auto.create.topics",
                            "false",
+                           member ? "group.instance.id" : NULL,
+                           member,
                            NULL};
     rd_kafka_conf_t *conf = kafka_conf(&commit->config->kafka, pairs, &commit->kafka_health, error);
     if (!conf)
@@ -151,14 +93,27 @@ void consume_close(struct commit *commit)
     rd_kafka_destroy(commit->consumer);
 }
 
-/* Takes a message into the batch; false when it is none (an error event, or not ours any more). */
-static bool consume_take(struct commit *commit, rd_kafka_message_t *message)
+/* What is no record: mostly reports that the client deals with itself. */
+static void consume_notice(struct commit *commit, const rd_kafka_message_t *notice)
+{
+    char why[200];
+    if (notice->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+        return;
+    LOG_EVENT(commit->log, LOG_WARN, "kafka", LOG_STR("error", rd_kafka_message_errstr(notice)));
+    if (notice->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
+        commit->must_rewind = true;
+    if (notice->err == RD_KAFKA_RESP_ERR__FATAL &&
+        rd_kafka_fatal_error(commit->consumer, why, sizeof why))
+        error_set(&commit->failure, ERROR_UNAVAILABLE, "kafka: %s", why);
+}
+
+/* Takes a message into the batch; false when it is none, or not ours any more. */
+static bool consume_take(struct commit *commit, struct batch *batch, rd_kafka_message_t *message)
 {
     bool ours = !message->err && message->partition < PARTITIONS_MAX &&
                 commit->positions[message->partition].assigned;
-    if (message->err && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF)
-        LOG_EVENT(commit->log, LOG_WARN, "kafka",
-                  LOG_STR("error", rd_kafka_message_errstr(message)));
+    if (message->err)
+        consume_notice(commit, message);
     if (!ours) {
         rd_kafka_message_destroy(message);
         return false;
@@ -166,18 +121,17 @@ static bool consume_take(struct commit *commit, rd_kafka_message_t *message)
     struct position *position = &commit->positions[message->partition];
     position->read_offset = message->offset + 1;
     position->read_ms = rd_kafka_message_timestamp(message, NULL);
-    commit->batch.entries[commit->batch.count++].message = message;
+    batch->entries[batch->count++].message = message;
     return true;
 }
 
-void consume_batch(struct commit *commit)
+void consume_batch(struct commit *commit, struct batch *batch, int wait_ms)
 {
-    int wait_ms = FIRST_WAIT_MS;
-    while (commit->batch.count < (size_t)commit->config->batch_size) {
+    while (batch->count < (size_t)commit->config->batch_size) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(commit->consumer, wait_ms);
         if (!message)
             return;
-        if (consume_take(commit, message))
+        if (consume_take(commit, batch, message))
             wait_ms = 0;
     }
 }
@@ -221,14 +175,16 @@ void consume_hold(struct commit *commit, int64_t duration_us)
     consume_pause(commit, false);
 }
 
+/* Assigning again, rather than seeking, also wakes a partition that ended with an error. */
 void consume_rewind(struct commit *commit)
 {
     rd_kafka_topic_partition_list_t *mine = NULL;
-    rd_kafka_assignment(commit->consumer, &mine);
-    if (mine->cnt && progress_read_patiently(commit, mine)) {
-        for (int i = 0; i < mine->cnt; i++)
-            commit->positions[mine->elems[i].partition].next_offset = mine->elems[i].offset;
-        rd_kafka_error_destroy(rd_kafka_seek_partitions(commit->consumer, mine, CALL_TIMEOUT_MS));
+    commit->must_rewind = false;
+    if (rd_kafka_assignment(commit->consumer, &mine))
+        return;
+    if (mine->cnt && place_partitions(commit, mine)) {
+        rd_kafka_error_destroy(rd_kafka_incremental_unassign(commit->consumer, mine));
+        rd_kafka_error_destroy(rd_kafka_incremental_assign(commit->consumer, mine));
     }
     rd_kafka_topic_partition_list_destroy(mine);
 }

@@ -22,7 +22,7 @@ static const char unlock_sql[] = "select pg_advisory_unlock(hashtext('vote.outbo
 static void relay_unlock(struct commit *commit)
 {
     struct error error;
-    PQclear(pg_query(&commit->pg, unlock_sql, 0, NULL, &error));
+    PQclear(pg_query(&commit->side_pg, unlock_sql, 0, NULL, &error));
     buf_clear(&commit->relay.ids);
     commit->relay.running = false;
 }
@@ -43,27 +43,27 @@ static bool relay_send(struct commit *commit, PGresult *rows, int row)
         kafka_event_headers("vote.requested.v1", "/vote-ingest", request.request_id,
                             request.accepted_at_ms, traceparent);
     return !kafka_send(commit->producer, TOPIC_REQUESTS, PQgetvalue(rows, row, 1), value,
-                       strlen(value), headers, &commit->relay.announcement);
+                       strlen(value), headers, &commit->relay.acks);
 }
 
 static void relay_start(struct commit *commit)
 {
     struct relay *relay = &commit->relay;
     struct error error;
-    PGresult *rows = pg_query(&commit->pg, lock_sql, 0, NULL, &error);
+    PGresult *rows = pg_query(&commit->side_pg, lock_sql, 0, NULL, &error);
     bool locked = rows && PQntuples(rows) && *PQgetvalue(rows, 0, 0) == 't';
     PQclear(rows);
     if (!locked)
         return;
     relay->running = true;
-    relay->announcement.waiting = 0;
-    rows = pg_query(&commit->pg, read_sql, 0, NULL, &error);
+    relay->acks.waiting = 0;
+    rows = pg_query(&commit->side_pg, read_sql, 0, NULL, &error);
     for (int row = 0; rows && row < PQntuples(rows) && relay_send(commit, rows, row); row++) {
-        relay->announcement.waiting++;
+        relay->acks.waiting++;
         pg_array_int(&relay->ids, strtoll(PQgetvalue(rows, row, 0), NULL, 10));
     }
     PQclear(rows);
-    if (relay->announcement.waiting == 0)
+    if (relay->acks.waiting == 0)
         relay_unlock(commit);
 }
 
@@ -72,8 +72,8 @@ static void relay_finish(struct commit *commit)
 {
     struct error error;
     const char *parameters[] = {pg_array_end(&commit->relay.ids)};
-    PGresult *rows =
-        pg_query(&commit->pg, "delete from vote.outbox where id = any ($1)", 1, parameters, &error);
+    PGresult *rows = pg_query(&commit->side_pg, "delete from vote.outbox where id = any ($1)", 1,
+                              parameters, &error);
     if (rows)
         LOG_EVENT(commit->log, LOG_INFO, "outbox relayed",
                   LOG_INT("votes", strtoll(PQcmdTuples(rows), NULL, 10)));
@@ -87,7 +87,7 @@ void relay_turn(struct commit *commit)
 {
     struct relay *relay = &commit->relay;
     int64_t now_us = clock_mono_us();
-    if (relay->running && relay->announcement.waiting == 0)
+    if (relay->running && relay->acks.waiting == 0)
         relay_finish(commit);
     if (relay->running || now_us < relay->next_us)
         return;

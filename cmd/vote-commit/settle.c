@@ -1,53 +1,127 @@
 /* settle.c - Redis after a commit: what is shown becomes what Postgres has, plus what is on its
  * way.
  *
- * Redis may be away: then the projects are remembered, and their state is dropped when it is back,
- * so that the next click loads it again. SPDX-License-Identifier: Apache-2.0 */
+ * A batch's settling travels while the next one is in Postgres. Redis may be away: then the
+ * projects are remembered, and their state is dropped when it is back, so that the next click loads
+ * it again. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-commit/commit.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "vote/scripts.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD = 7, TEXT_SIZE = 24, STALE_MAX_BYTES = 4 * 1024 * 1024 };
+enum {
+    HEAD = 7,
+    TEXT_SIZE = 24,
+    STALE_MAX_BYTES = 4 * 1024 * 1024,
+    STATUS_WORDS = 28,
+    FAILED_WORDS = STATUS_WORDS - 4 /* it has no commit */
+};
 
 static const char *const value_names[] = {"-1", "0", "1"};
 
-static bool is_last_of_project(const struct commit *commit, size_t at, size_t to)
+/* The entries of one project in a range, in order. */
+struct chain {
+    size_t first, last, count;
+};
+
+/* The entries of a range by project: the table maps a hash to a chain, `next` links its entries. */
+struct chains {
+    struct chain *table;
+    size_t *next;
+    size_t mask;
+};
+
+static void *allocate(size_t count, size_t size)
 {
-    const char *project_id = commit->batch.entries[at].request.project_id;
-    for (size_t i = at + 1; i < to; i++) {
-        if (!strcmp(commit->batch.entries[i].request.project_id, project_id))
-            return false;
-    }
-    return true;
+    void *memory = calloc(count, size);
+    if (!memory)
+        abort();
+    return memory;
 }
 
-/* Adds settle.lua for one project with all its requests up to `last`, whose counts are final. */
-static void settle_add_project(struct commit *commit, size_t from, size_t last)
+static struct chain *chain_find(const struct chains *chains, const struct batch *batch,
+                                const char *project_id)
 {
-    const struct entry *final = &commit->batch.entries[last];
-    const char *project_id = final->request.project_id;
+    size_t at = hash_text(project_id) & chains->mask;
+    while (chains->table[at].count &&
+           strcmp(batch->entries[chains->table[at].first].request.project_id, project_id) != 0)
+        at = (at + 1) & chains->mask;
+    return &chains->table[at];
+}
+
+static void chains_make(struct chains *chains, const struct batch *batch, size_t from, size_t to)
+{
+    size_t size = 16;
+    while (size < 2 * (to - from))
+        size *= 2;
+    *chains = (struct chains){.table = allocate(size, sizeof *chains->table),
+                              .next = allocate(batch->count + 1, sizeof *chains->next),
+                              .mask = size - 1};
+    for (size_t i = from; i < to; i++) {
+        if (batch->entries[i].left_out)
+            continue;
+        struct chain *chain = chain_find(chains, batch, batch->entries[i].request.project_id);
+        if (chain->count++)
+            chains->next[chain->last] = i;
+        else
+            chain->first = i;
+        chain->last = i;
+    }
+}
+
+static void chains_free(struct chains *chains)
+{
+    free(chains->table);
+    free(chains->next);
+}
+
+static void project_drop(struct redis_batch *batch, const char *project_id)
+{
+    struct project_keys keys;
+    project_keys_make(&keys, project_id);
+    redis_add(batch, keys.state, "DEL %s %s %s", keys.state, keys.voters, keys.pending);
+}
+
+/* An older database was put in place of the one that Redis has seen: its versions start again
+ * below. */
+static void project_forget(struct redis_batch *batch, const char *project_id)
+{
+    struct project_keys keys;
+    project_keys_make(&keys, project_id);
+    project_drop(batch, project_id);
+    redis_add(batch, keys.settled, "DEL %s", keys.settled);
+}
+
+/* The first words of settle.lua: the counts are those after the last of the requests. */
+static void settle_head(const struct project_keys *keys, const struct result *final,
+                        char counts[3][TEXT_SIZE], const char **arguments)
+{
+    snprintf(counts[0], TEXT_SIZE, "%" PRId64, final->upvotes);
+    snprintf(counts[1], TEXT_SIZE, "%" PRId64, final->downvotes);
+    snprintf(counts[2], TEXT_SIZE, "%" PRId64, final->version);
+    const char *head[HEAD] = {keys->state, keys->voters, keys->pending, keys->settled,
+                              counts[0],   counts[1],    counts[2]};
+    memcpy(arguments, head, sizeof head);
+}
+
+static void settle_add_project(struct commit *commit, const struct batch *batch,
+                               const struct chains *chains, const struct chain *chain)
+{
+    const struct entry *final = &batch->entries[chain->last];
     struct project_keys keys;
     char counts[3][TEXT_SIZE];
-    const char **arguments = malloc((HEAD + 3 * (last - from + 1)) * sizeof *arguments);
+    const char **arguments = allocate(HEAD + 3 * chain->count, sizeof *arguments);
     int count = HEAD;
-    if (!arguments)
-        abort();
-    project_keys_make(&keys, project_id);
-    snprintf(counts[0], TEXT_SIZE, "%lld", (long long) final->result.upvotes);
-    snprintf(counts[1], TEXT_SIZE, "%lld", (long long) final->result.downvotes);
-    snprintf(counts[2], TEXT_SIZE, "%lld", (long long) final->result.version);
-    const char *head[HEAD] = {keys.state, keys.voters, keys.pending, keys.settled,
-                              counts[0],  counts[1],   counts[2]};
-    memcpy(arguments, head, sizeof head);
-    for (size_t i = from; i <= last; i++) {
-        const struct entry *entry = &commit->batch.entries[i];
-        if (strcmp(entry->request.project_id, project_id) != 0)
-            continue;
+    project_keys_make(&keys, final->request.project_id);
+    settle_head(&keys, &final->result, counts, arguments);
+    for (size_t n = 0, i = chain->first; n < chain->count; n++, i = chains->next[i]) {
+        const struct entry *entry = &batch->entries[i];
         arguments[count++] = entry->request.request_id;
         arguments[count++] = entry->request.user_id;
         arguments[count++] = value_names[entry->result.standing + 1];
@@ -56,55 +130,90 @@ static void settle_add_project(struct commit *commit, size_t from, size_t last)
     free(arguments);
 }
 
-/* Adds the status hash of one request, and the user's set as the vote now stands. */
-static void settle_add_request(struct commit *commit, const struct entry *entry)
+/* A failed vote must not stand in the user's own view, ahead of a commit that never comes. */
+static void settle_add_failure(struct redis_batch *batch, const struct request *request)
 {
-    const struct request *request = &entry->request;
-    const struct result *result = &entry->result;
-    struct redis_batch *batch = &commit->settling;
-    char accepted_at[CLOCK_TEXT_SIZE], committed_at[CLOCK_TEXT_SIZE];
-    char key[KEY_SIZE], upvotes[KEY_SIZE];
+    char recent[KEY_SIZE];
+    key_of_recent(recent, request->user_id);
+    redis_add(batch, recent, "HDEL %s %s", recent, request->project_id);
+}
+
+/* Adds the status hash of one request, and the user's set as the vote now stands. */
+static void settle_add_request(struct redis_batch *batch, int32_t partition, int64_t offset,
+                               const struct result *result)
+{
+    static const char kept_s[] = "86400";
+    _Static_assert(REQUEST_KEPT_S == 86400, "kept_s is its text");
+    const struct request *request = result->request;
+    char accepted_at[CLOCK_TEXT_SIZE], committed_at[CLOCK_TEXT_SIZE], key[KEY_SIZE], set[KEY_SIZE],
+        numbers[5][TEXT_SIZE];
+    const int64_t values[] = {request->seq, partition, offset, result->version,
+                              result->committed_at_ms - request->accepted_at_ms};
+    bool failed = result->outcome == OUTCOME_FAILED;
+    for (int i = 0; i < 5; i++)
+        snprintf(numbers[i], TEXT_SIZE, "%" PRId64, values[i]);
     clock_format_ms(request->accepted_at_ms, accepted_at);
     clock_format_ms(result->committed_at_ms, committed_at);
     key_of_request(key, request->request_id);
-    key_of_upvotes(upvotes, request->user_id);
-    redis_add(batch, key,
-              "HSET %s state %s user_id %s project_id %s vote_type %s previous %s action %s "
-              "seq %lld accepted_at %s partition %d offset %lld committed_at %s version %lld "
-              "commit_latency_ms %lld",
-              key, vote_outcome_name(result->outcome), request->user_id, request->project_id,
-              vote_type_name(request->vote_type), vote_type_name(request->previous),
-              vote_action_name(request->action), (long long)request->seq, accepted_at,
-              (int)entry->message->partition, (long long)entry->message->offset, committed_at,
-              (long long)result->version,
-              (long long)(result->committed_at_ms - request->accepted_at_ms));
-    redis_add(batch, key, "EXPIRE %s %d", key, (int)REQUEST_KEPT_S);
-    redis_add(batch, upvotes, "%s %s %s", result->standing == VOTE_UP ? "SADD" : "SREM", upvotes,
-              request->project_id);
+    key_of_upvotes(set, request->user_id);
+    const char *words[STATUS_WORDS] = {"HSET",
+                                       key,
+                                       "state",
+                                       vote_outcome_name(result->outcome),
+                                       "user_id",
+                                       request->user_id,
+                                       "project_id",
+                                       request->project_id,
+                                       "vote_type",
+                                       vote_type_name(request->vote_type),
+                                       "previous",
+                                       vote_type_name(request->previous),
+                                       "action",
+                                       vote_action_name(request->action),
+                                       "seq",
+                                       numbers[0],
+                                       "accepted_at",
+                                       accepted_at,
+                                       "partition",
+                                       numbers[1],
+                                       "offset",
+                                       numbers[2],
+                                       failed ? "error" : "version",
+                                       failed ? result->reason : numbers[3],
+                                       "committed_at",
+                                       committed_at,
+                                       "commit_latency_ms",
+                                       numbers[4]};
+    redis_add_words(batch, key, failed ? FAILED_WORDS : STATUS_WORDS, words);
+    redis_add_words(batch, key, 3, (const char *[]){"EXPIRE", key, kept_s});
+    redis_add_words(
+        batch, set, 3,
+        (const char *[]){result->standing == VOTE_UP ? "SADD" : "SREM", set, request->project_id});
+}
+
+static void name_add(struct buf *names, const char *project_id)
+{
+    for (size_t at = 0; at < names->size; at += strlen(names->data + at) + 1) {
+        if (!strcmp(names->data + at, project_id))
+            return;
+    }
+    if (names->size < STALE_MAX_BYTES)
+        buf_put(names, project_id, strlen(project_id) + 1);
 }
 
 void settle_later(struct commit *commit, const char *project_id)
 {
-    struct buf *stale = &commit->stale_projects;
-    for (size_t at = 0; at < stale->size; at += strlen(stale->data + at) + 1) {
-        if (!strcmp(stale->data + at, project_id))
-            return;
-    }
-    if (stale->size < STALE_MAX_BYTES)
-        buf_put(stale, project_id, strlen(project_id) + 1);
+    name_add(&commit->stale_projects, project_id);
 }
 
 bool settle_drop_stale(struct commit *commit, struct error *error)
 {
     struct buf *stale = &commit->stale_projects;
     struct redis_batch batch = {0};
-    struct project_keys keys;
     if (!stale->size)
         return true;
-    for (size_t at = 0; at < stale->size; at += strlen(stale->data + at) + 1) {
-        project_keys_make(&keys, stale->data + at);
-        redis_add(&batch, keys.state, "DEL %s %s %s", keys.state, keys.voters, keys.pending);
-    }
+    for (size_t at = 0; at < stale->size; at += strlen(stale->data + at) + 1)
+        project_drop(&batch, stale->data + at);
     bool dropped = redis_run(commit->redis, &batch, error);
     redis_batch_free(&batch);
     if (dropped)
@@ -112,28 +221,83 @@ bool settle_drop_stale(struct commit *commit, struct error *error)
     return dropped;
 }
 
-static bool settle_try(struct commit *commit, size_t from, size_t to, struct error *error)
-{
-    if (!settle_drop_stale(commit, error))
-        return false;
-    for (size_t i = from; i < to; i++) {
-        if (is_last_of_project(commit, i, to))
-            settle_add_project(commit, from, i);
-        settle_add_request(commit, &commit->batch.entries[i]);
-    }
-    bool settled = redis_run(commit->redis, &commit->settling, error);
-    redis_batch_clear(&commit->settling);
-    return settled;
-}
-
-void settle_entries(struct commit *commit, size_t from, size_t to)
+void settle_wait(struct commit *commit)
 {
     struct error error;
-    bool settled = settle_try(commit, from, to, &error);
-    atomic_store(&commit->redis_check->ready, settled);
-    if (settled)
+    const struct buf *names = &commit->settling_projects;
+    if (!commit->is_settling)
         return;
-    log_error(commit->log, LOG_WARN, "redis not settled; the state will be loaded again", &error);
-    for (size_t i = from; i < to; i++)
-        settle_later(commit, commit->batch.entries[i].request.project_id);
+    bool settled = redis_wait(&commit->settling, &error);
+    commit->is_settling = false;
+    atomic_store(&commit->redis_check->ready, settled);
+    redis_batch_clear(&commit->settling);
+    if (!settled) {
+        log_error(commit->log, LOG_WARN, "redis not settled; the state will be loaded again",
+                  &error);
+        for (size_t at = 0; at < names->size; at += strlen(names->data + at) + 1)
+            settle_later(commit, names->data + at);
+    }
+    buf_clear(&commit->settling_projects);
+}
+
+/* Begins a settling; the one before is done then. */
+static void settle_begin(struct commit *commit)
+{
+    struct error error;
+    settle_wait(commit);
+    if (!settle_drop_stale(commit, &error))
+        log_error(commit->log, LOG_DEBUG, "the state cannot be dropped yet", &error);
+}
+
+static void settle_submit(struct commit *commit)
+{
+    redis_submit(commit->redis, &commit->settling);
+    commit->is_settling = true;
+}
+
+void settle_entries(struct commit *commit, const struct batch *batch, size_t from, size_t to)
+{
+    struct chains chains;
+    settle_begin(commit);
+    chains_make(&chains, batch, from, to);
+    for (size_t i = 0; i <= chains.mask; i++) {
+        const struct chain *chain = &chains.table[i];
+        if (!chain->count)
+            continue;
+        const struct entry *first = &batch->entries[chain->first];
+        const char *project_id = first->request.project_id;
+        buf_put(&commit->settling_projects, project_id, strlen(project_id) + 1);
+        if (first->message->offset < commit->positions[first->message->partition].restored_offset)
+            project_forget(&commit->settling, project_id);
+        else
+            settle_add_project(commit, batch, &chains, chain);
+    }
+    for (size_t i = from; i < to; i++) {
+        const struct entry *entry = &batch->entries[i];
+        if (!entry->left_out)
+            settle_add_request(&commit->settling, entry->message->partition, entry->message->offset,
+                               &entry->result);
+    }
+    chains_free(&chains);
+    settle_submit(commit);
+}
+
+void settle_result(struct commit *commit, const struct record *record, const struct result *result)
+{
+    const struct request *request = result->request;
+    struct project_keys keys;
+    char counts[3][TEXT_SIZE];
+    const char *arguments[HEAD + 3];
+    settle_begin(commit);
+    project_keys_make(&keys, request->project_id);
+    settle_head(&keys, result, counts, arguments);
+    arguments[HEAD] = request->request_id;
+    arguments[HEAD + 1] = request->user_id;
+    arguments[HEAD + 2] = value_names[result->standing + 1];
+    buf_put(&commit->settling_projects, request->project_id, strlen(request->project_id) + 1);
+    redis_add_script(&commit->settling, &script_settle, 4, HEAD + 3, arguments);
+    settle_add_request(&commit->settling, record->partition, record->offset, result);
+    if (result->outcome == OUTCOME_FAILED)
+        settle_add_failure(&commit->settling, request);
+    settle_submit(commit);
 }

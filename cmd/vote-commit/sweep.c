@@ -125,7 +125,7 @@ static bool sweep_ask_ledger(struct sweep *sweep, struct error *error)
     for (size_t i = 0; i < sweep->ghost_count; i++)
         pg_array_text(&ids, sweep->ghosts[i].request_id);
     const char *parameters[] = {pg_array_end(&ids)};
-    PGresult *rows = pg_query(&sweep->commit->pg,
+    PGresult *rows = pg_query(&sweep->commit->side_pg,
                               "select request_id from vote.log where request_id = any ($1::uuid[])",
                               1, parameters, error);
     buf_free(&ids);
@@ -147,7 +147,7 @@ static bool ghost_result(struct commit *commit, const struct request *ghost,
                          enum vote_type standing, struct result *result, struct error *error)
 {
     const char *parameters[] = {ghost->project_id};
-    PGresult *rows = pg_query(&commit->pg,
+    PGresult *rows = pg_query(&commit->side_pg,
                               "select upvotes, downvotes, community_score, version "
                               "  from vote.projects where project_id = $1",
                               1, parameters, error);
@@ -171,7 +171,7 @@ static bool ghost_result(struct commit *commit, const struct request *ghost,
  */
 static bool ghost_undo(struct commit *commit, const struct request *ghost, enum vote_type *standing)
 {
-    struct redis_batch *batch = &commit->settling;
+    struct redis_batch undo = {0}, *batch = &undo;
     struct project_keys keys;
     struct error error;
     char key[KEY_SIZE], recent[KEY_SIZE];
@@ -188,7 +188,7 @@ static bool ghost_undo(struct commit *commit, const struct request *ghost, enum 
     bool undone = ran && reply->type == REDIS_REPLY_INTEGER;
     if (undone)
         *standing = (enum vote_type)reply->integer;
-    redis_batch_clear(batch);
+    redis_batch_free(batch);
     return undone;
 }
 
@@ -202,7 +202,7 @@ static void ghost_lay(struct commit *commit, const struct request *ghost)
     metric_add(commit->metrics.ghosts, 1);
     LOG_EVENT(commit->log, LOG_WARN, "ghost taken back", LOG_STR("request_id", ghost->request_id));
     if (ghost_result(commit, ghost, standing, &result, &error))
-        announce_failure(commit, &result);
+        announce_result(commit, &result, NULL, NULL);
     else
         log_error(commit->log, LOG_WARN, "ghost not announced", &error);
 }

@@ -153,15 +153,12 @@ void traceparent_continue(const char *incoming, char traceparent[TRACEPARENT_SIZ
     memcpy(traceparent + 52, sampled ? "-01" : "-00", 4);
 }
 
-void kafka_traceparent(const rd_kafka_message_t *message, char traceparent[TRACEPARENT_SIZE])
+void kafka_traceparent(const rd_kafka_headers_t *headers, char traceparent[TRACEPARENT_SIZE])
 {
-    rd_kafka_headers_t *headers;
     const void *value = NULL;
     size_t size = 0;
     char incoming[TRACEPARENT_SIZE] = "";
-    if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
-        rd_kafka_header_get_last(headers, "traceparent", &value, &size) ==
-            RD_KAFKA_RESP_ERR_NO_ERROR &&
+    if (headers && !rd_kafka_header_get_last(headers, "traceparent", &value, &size) && value &&
         size == TRACEPARENT_SIZE - 1)
         memcpy(incoming, value, size);
     traceparent_continue(incoming, traceparent);

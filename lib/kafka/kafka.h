@@ -48,8 +48,8 @@ enum { TRACEPARENT_SIZE = 56 };
 rd_kafka_headers_t *kafka_event_headers(const char *type, const char *source, const char *id,
                                         int64_t time_ms, const char *traceparent);
 
-/* Copies the record's traceparent, or makes a new one when it has none that is well formed. */
-void kafka_traceparent(const rd_kafka_message_t *message, char traceparent[TRACEPARENT_SIZE]);
+/* Continues the traceparent of a record's headers (NULL: it has none), or makes a new one. */
+void kafka_traceparent(const rd_kafka_headers_t *headers, char traceparent[TRACEPARENT_SIZE]);
 
 /* Takes over an incoming traceparent's trace id and its sampled bit with a new parent id; NULL or
  * malformed: a new trace, which is sampled (W3C Trace Context section 3.2). */

@@ -113,53 +113,104 @@ static PGresult *pg_result_until(struct pg *pg, int64_t deadline_us)
     }
 }
 
-static PGresult *pg_execute(struct pg *pg, const char *sql, int count,
-                            const char *const *parameters)
+/* The connection cannot be trusted any more: what was sent may or may not be carried out. */
+static void pg_give_up(struct pg *pg, struct error *error)
 {
-    if (!pg->timeout_us)
-        return count ? PQexecParams(pg->connection, sql, count, NULL, parameters, NULL, NULL, 0)
-                     : PQexec(pg->connection, sql);
-    int64_t deadline_us = clock_mono_us() + pg->timeout_us;
-    int sent = count
-                   ? PQsendQueryParams(pg->connection, sql, count, NULL, parameters, NULL, NULL, 0)
-                   : PQsendQuery(pg->connection, sql);
-    return sent ? pg_result_until(pg, deadline_us) : NULL;
+    const char *message = PQerrorMessage(pg->connection);
+    pg_fail(error, "postgres", *message ? message : "no answer in time");
+    memcpy(pg->sqlstate, "08006", 6);
+    pg_close(pg);
 }
 
-PGresult *pg_query(struct pg *pg, const char *sql, int count, const char *const *parameters,
-                   struct error *error)
+static void pg_diagnose(struct pg *pg, const PGresult *result, struct error *error)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
+    const char *column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME);
+    const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
+    snprintf(pg->sqlstate, sizeof pg->sqlstate, "%s", state ? state : "08006");
+    snprintf(pg->refused_by, sizeof pg->refused_by, "%s%s%.*s",
+             constraint ? "constraint "
+             : column   ? "column "
+                        : "",
+             constraint ? constraint
+             : column   ? column
+                        : "",
+             constraint || column ? 0 : (int)strcspn(context ? context : "", "\n"),
+             context ? context : "");
+    pg_fail(error, "postgres", primary ? primary : PQerrorMessage(pg->connection));
+}
+
+bool pg_send(struct pg *pg, const char *sql, int count, const char *const *parameters,
+             struct error *error)
 {
     if (!pg_connect(pg, error))
-        return NULL;
-    PGresult *result = pg_execute(pg, sql, count, parameters);
+        return false;
+    pg->deadline_us = pg->timeout_us ? clock_mono_us() + pg->timeout_us : INT64_MAX;
+    if (count ? PQsendQueryParams(pg->connection, sql, count, NULL, parameters, NULL, NULL, 0)
+              : PQsendQuery(pg->connection, sql))
+        return true;
+    pg_give_up(pg, error);
+    return false;
+}
+
+bool pg_is_answered(struct pg *pg, int wait_ms)
+{
+    int64_t until_us = clock_mono_us() + (int64_t)wait_ms * 1000;
+    if (until_us > pg->deadline_us)
+        until_us = pg->deadline_us;
+    while (PQisBusy(pg->connection)) {
+        if (!pg_await(pg, false, until_us))
+            return until_us == pg->deadline_us;
+        if (!PQconsumeInput(pg->connection))
+            return true; /* pg_receive tells what happened */
+    }
+    return true;
+}
+
+PGresult *pg_receive(struct pg *pg, struct error *error)
+{
+    PGresult *result = pg_result_until(pg, pg->deadline_us);
     if (!result) {
-        const char *message = PQerrorMessage(pg->connection);
-        pg_fail(error, "postgres", *message ? message : "no answer in time");
-        memcpy(pg->sqlstate, "08006", 6);
-        pg_close(pg);
+        pg_give_up(pg, error);
         return NULL;
     }
     ExecStatusType status = PQresultStatus(result);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_COPY_IN)
         return result;
-    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    snprintf(pg->sqlstate, sizeof pg->sqlstate, "%s", state ? state : "08006");
-    const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    pg_fail(error, "postgres", primary ? primary : PQerrorMessage(pg->connection));
+    pg_diagnose(pg, result, error);
     PQclear(result);
     if (PQstatus(pg->connection) != CONNECTION_OK)
         pg_close(pg);
     return NULL;
 }
 
-bool pg_is_transient(const struct pg *pg)
+PGresult *pg_query(struct pg *pg, const char *sql, int count, const char *const *parameters,
+                   struct error *error)
 {
-    static const char *const classes[] = {"08", "40", "53", "55", "57", "58"};
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
-        if (!strncmp(pg->sqlstate, classes[i], 2))
-            return true;
+    return pg_send(pg, sql, count, parameters, error) ? pg_receive(pg, error) : NULL;
+}
+
+/* What a later try may not find any more; the others are about the row itself. A schema that is not
+ * there yet is no fault of the votes either. */
+static const struct {
+    const char *state; /* the class: its first two characters */
+    const char *name;
+} transient_classes[] = {
+    {"08", "connection"}, {"57", "operator"},  {"40", "conflict"}, {"55", "conflict"},
+    {"53", "resources"},  {"58", "resources"}, {"25", "schema"},   {"28", "schema"},
+    {"3D", "schema"},     {"3F", "schema"},    {"42", "schema"},   {"0A", "schema"},
+    {"F0", "internal"},   {"72", "internal"},  {"XX", "internal"},
+};
+
+const char *pg_transient_class(const struct pg *pg)
+{
+    for (size_t i = 0; i < sizeof transient_classes / sizeof *transient_classes; i++) {
+        if (!strncmp(pg->sqlstate, transient_classes[i].state, 2))
+            return transient_classes[i].name;
     }
-    return false;
+    return NULL;
 }
 
 void pg_array_text(struct buf *array, const char *text)
@@ -176,6 +227,18 @@ void pg_array_text(struct buf *array, const char *text)
         buf_char(array, *text);
     }
     buf_char(array, '"');
+}
+
+void pg_bytea(struct buf *text, const void *bytes, size_t size)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *byte = bytes;
+    buf_text(text, "\\x");
+    buf_reserve(text, 2 * size);
+    for (size_t i = 0; i < size; i++) {
+        buf_char(text, digits[byte[i] >> 4]);
+        buf_char(text, digits[byte[i] & 15]);
+    }
 }
 
 void pg_array_int(struct buf *array, int64_t value)

@@ -17,7 +17,10 @@ struct pg {
     const char *name;   /* borrowed: application_name */
     int64_t timeout_us; /* for connecting and for each statement; 0: no limit but 5 s to connect */
     PGconn *connection;
-    char sqlstate[6]; /* of the last failure; "08006" when the connection is gone */
+    int64_t deadline_us;  /* of the statement under way (monotonic) */
+    char sqlstate[6];     /* of the last failure; "08006" when the connection is gone */
+    char refused_by[120]; /* of the last failure: the constraint, column or function that refused,
+                             without any value; may be empty */
 };
 
 struct pg_config {
@@ -40,9 +43,22 @@ void pg_close(struct pg *pg);
 PGresult *pg_query(struct pg *pg, const char *sql, int count, const char *const *parameters,
                    struct error *error) __attribute__((warn_unused_result));
 
-/* True when the same statement may succeed later: connection, serialization, deadlock, resources,
- * operator intervention (SQLSTATE classes 08, 40, 53, 55, 57, 58). */
-bool pg_is_transient(const struct pg *pg);
+/* The two halves of pg_query, for work in between. After pg_send has returned true, pg_receive must
+ * be called before any other statement; it returns as pg_query does. */
+bool pg_send(struct pg *pg, const char *sql, int count, const char *const *parameters,
+             struct error *error) __attribute__((warn_unused_result));
+PGresult *pg_receive(struct pg *pg, struct error *error) __attribute__((warn_unused_result));
+
+/* Waits up to `wait_ms` for the answer to pg_send; true when pg_receive will not wait. */
+bool pg_is_answered(struct pg *pg, int wait_ms);
+
+/* Why the last failure may pass by itself, or once somebody has mended the server: "connection",
+ * "operator", "conflict" (serialization, deadlock), "resources", "schema", "internal". NULL when
+ * the row itself was refused, which no later try changes: data, constraint, raised by a trigger. */
+const char *pg_transient_class(const struct pg *pg);
+
+/* Text of a bytea. */
+void pg_bytea(struct buf *text, const void *bytes, size_t size);
 
 /* Text of a Postgres array, element by element: "{" is put by the first, pg_array_end puts "}". */
 void pg_array_text(struct buf *array, const char *text); /* NULL is NULL */

@@ -97,6 +97,14 @@ void redis_add(struct redis_batch *batch, const char *key, const char *format, .
     call_add(batch, key, command, size);
 }
 
+void redis_add_words(struct redis_batch *batch, const char *key, int count,
+                     const char *const *words)
+{
+    char *command = NULL;
+    int size = (int)redisFormatCommandArgv(&command, count, (const char **)words, NULL);
+    call_add(batch, key, command, size);
+}
+
 void redis_add_script(struct redis_batch *batch, const struct redis_script *script, int key_count,
                       int count, const char *const *arguments)
 {

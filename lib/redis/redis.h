@@ -65,6 +65,10 @@ struct redis_batch {
 /* Adds a command in hiredis' format (%s, %b); it goes to the node that has `key`. */
 void redis_add(struct redis_batch *batch, const char *key, const char *format, ...);
 
+/* Adds a command of `count` words; faster than redis_add where there are many. */
+void redis_add_words(struct redis_batch *batch, const char *key, int count,
+                     const char *const *words);
+
 /* Adds a script with `key_count` keys first (all of one slot) and then the other arguments. The
  * server gets the script's source when it does not know the digest. */
 void redis_add_script(struct redis_batch *batch, const struct redis_script *script, int key_count,

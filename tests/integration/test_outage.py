@@ -194,7 +194,8 @@ def test_G1_kafka_stopped_votes_are_applied_at_once_and_relayed_afterwards(stack
     wait_until(lambda: stack.sql("select count(*) from vote.outbox")[0][0] == 0, 60, "the relay")
     wait_applied(stack)
     log = [json.loads(value)["request_id"] for key, value, _ in requests_log(stack) if key.decode() == project]
-    assert log[-len(request_ids):] == request_ids or sorted(set(log) & set(request_ids)) == sorted(request_ids)
+    relayed = [request for request in log if request in request_ids[1:]]  # the first one may have reached Kafka by itself
+    assert relayed == request_ids[1:]
     wait_until(lambda: len(results_of(stack, request_ids)) == len(request_ids), 30, "every result")
     assert {len(types) for request, types in results_of(stack, request_ids[1:]).items()} == {1}
     assert stack.counts(project) == (12, 0)

@@ -24,3 +24,7 @@ create table vote.parked (
 -- How far the results were announced, as told with the next batch: where a new owner goes on announcing
 -- when Kafka's own committed offset is lost.
 alter table vote.progress add column announced_offset bigint not null default 0;
+
+-- When the topic was found to be another one than before: ledger rows of the partition that are older
+-- than this belong to the topic that was there then.
+alter table vote.progress add column since timestamptz not null default '-infinity';
