@@ -1,7 +1,8 @@
 /* crash.c - preloaded into a tool, it ends the tool by SIGKILL at a named point of its work.
  *
- * CRASH_AT=POINT:N ends it when POINT is reached for the N-th time (from 1); the last line on stderr
- * then names the point. It stands between the tool and its libraries, so the tool needs no hooks:
+ * CRASH_AT=POINT:N ends it when POINT is reached for the N-th time (from 1); the last line on
+ * stderr then names the point. It stands between the tool and its libraries, so the tool needs no
+ * hooks:
  *
  *   before-transaction    a statement with `commit_batch` is about to be sent
  *   inside-transaction    it was sent, and nobody will read the answer
@@ -32,7 +33,7 @@ enum { NAME_SIZE = 64, VALUES_MAX = 32 };
 static char chosen_point[NAME_SIZE];
 static atomic_int reaches_left;
 static char prepared_name[NAME_SIZE]; /* of the prepared statement that commits a batch */
-static __thread bool inside_libpq;    /* libpq calls its own functions, which come through here too */
+static __thread bool inside_libpq; /* libpq calls its own functions, which come through here too */
 
 __attribute__((constructor)) static void crash_choose(void)
 {
@@ -111,8 +112,8 @@ int PQsendQueryPrepared(PGconn *connection, const char *name, int count, const c
     bool batch = is_prepared_batch(name);
     if (batch)
         crash_if_reached("before-transaction");
-    int sent = NEXT(PQsendQueryPrepared)(connection, name, count, values, lengths, formats,
-                                         result_format);
+    int sent =
+        NEXT(PQsendQueryPrepared)(connection, name, count, values, lengths, formats, result_format);
     if (batch && sent && point_reached("inside-transaction"))
         crash_behind(connection);
     return sent;
@@ -130,8 +131,8 @@ PGresult *PQexecParams(PGconn *connection, const char *sql, int count, const Oid
             crash_behind(connection);
     }
     inside_libpq = true;
-    PGresult *result = NEXT(PQexecParams)(connection, sql, count, types, values, lengths, formats,
-                                          result_format);
+    PGresult *result =
+        NEXT(PQexecParams)(connection, sql, count, types, values, lengths, formats, result_format);
     inside_libpq = false;
     return result;
 }
@@ -147,8 +148,8 @@ PGresult *PQexecPrepared(PGconn *connection, const char *name, int count, const 
             crash_behind(connection);
     }
     inside_libpq = true;
-    PGresult *result = NEXT(PQexecPrepared)(connection, name, count, values, lengths, formats,
-                                            result_format);
+    PGresult *result =
+        NEXT(PQexecPrepared)(connection, name, count, values, lengths, formats, result_format);
     inside_libpq = false;
     return result;
 }
@@ -260,12 +261,10 @@ rd_kafka_resp_err_t rd_kafka_commit(rd_kafka_t *consumer,
     return NEXT(rd_kafka_commit)(consumer, offsets, async);
 }
 
-rd_kafka_resp_err_t rd_kafka_commit_queue(rd_kafka_t *consumer,
-                                          const rd_kafka_topic_partition_list_t *offsets,
-                                          rd_kafka_queue_t *queue,
-                                          void (*done)(rd_kafka_t *, rd_kafka_resp_err_t,
-                                                       rd_kafka_topic_partition_list_t *, void *),
-                                          void *opaque)
+rd_kafka_resp_err_t rd_kafka_commit_queue(
+    rd_kafka_t *consumer, const rd_kafka_topic_partition_list_t *offsets, rd_kafka_queue_t *queue,
+    void (*done)(rd_kafka_t *, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *, void *),
+    void *opaque)
 {
     crash_if_reached("before-offset-commit");
     return NEXT(rd_kafka_commit_queue)(consumer, offsets, queue, done, opaque);
