@@ -6,8 +6,8 @@ import tempfile
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from conftest import SOON
 from kafka_cluster import ClusterStack
+from members import SOON
 from stack import wait_until
 from votes import Load
 

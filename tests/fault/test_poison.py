@@ -9,14 +9,13 @@ from stack import wait_until
 from topics import Tail, produce, wait_applied
 from votes import Load, Outcomes, check_sums, settled, sign
 
-RETRIES = "200ms,400ms,800ms"
-ATTEMPTS = 4  # the first, and one after each delay
+ATTEMPTS = 4  # the first, and one after each of the RETRIES
 
 
 @pytest.fixture
 def refusing(stack):
     """Postgres refuses the downvotes of users named refused-... (23514) and raising-... (P0001), until it is called."""
-    stack.sql("alter table vote.votes add constraint no_refused check (not (starts_with(user_id, 'refused-') and value = -1))")
+    stack.sql("alter table vote.votes add constraint no_refused check (not (starts_with(user_id, 'refused-') and value = -1)) not valid")
     stack.sql("create function vote.raise_for() returns trigger language plpgsql as $$ begin "
               "if starts_with(new.user_id, 'raising-') and new.value = -1 then "
               "raise exception using message = 'user ' || new.user_id || ' votes ' || new.value; end if; return new; end $$")
@@ -78,11 +77,10 @@ def outcome_of(stack, request_id):
     return stack.sql("select outcome from vote.log where request_id = %s", request_id)
 
 
-def test_G6_one_record_in_a_hundred_is_poison_and_every_other_one_commits(stack, own_commit, refusing, dead):
+def test_G6_one_record_in_a_hundred_is_poison_and_every_other_one_commits(stack, refusing, dead):
     tag = uuid.uuid4().hex[:8]
     projects = [f"{tag}-{n}" for n in range(10)]
     stack.add_projects(*projects)
-    own_commit("--retry-delays", RETRIES)
     good = {project: [event(f"{tag}-u{n}", project) for n in range(99)] for project in projects}
     poison = [*undecodable(projects[0]), *undecodable(projects[1])]
     refused = [event(f"{kind}-{tag}-{n}", projects[n], "down") for n in range(2, 4) for kind in ("refused", "raising")]
@@ -98,8 +96,7 @@ def test_G6_one_record_in_a_hundred_is_poison_and_every_other_one_commits(stack,
     check_sums(stack)
 
 
-def test_G6_what_cannot_be_decoded_is_dead_at_once_as_it_came_and_its_neighbours_commit(stack, own_commit, project, dead):
-    own_commit("--retry-delays", "300s,300s,300s")
+def test_G6_what_cannot_be_decoded_is_dead_at_once_as_it_came_and_its_neighbours_commit(stack, project, dead):
     poison = undecodable(project)
     produce(stack, records(project, event("before", project), *poison, event("after", project)))
     wait_applied(stack)
@@ -119,8 +116,7 @@ def test_G6_what_cannot_be_decoded_is_dead_at_once_as_it_came_and_its_neighbours
 
 @pytest.mark.parametrize("kind, sqlstate", (("refused", "23514"), ("raising", "P0001")))
 def test_G6_G7_a_vote_that_postgres_refuses_four_times_is_dead_and_its_user_is_told(
-        stack, own_commit, refusing, project, dead, outcomes, kind, sqlstate):
-    tool = own_commit("--retry-delays", RETRIES)
+        stack, refusing, project, dead, outcomes, kind, sqlstate):
     other = accepted(stack.vote(sign("other"), project, "up"))
     user = f"{kind}-{uuid.uuid4().hex[:8]}"
     token = sign(user)
@@ -142,7 +138,7 @@ def test_G6_G7_a_vote_that_postgres_refuses_four_times_is_dead_and_its_user_is_t
     assert stack.counts(project) == (1, 0) and outcome_of(stack, other) == [("committed",)]
     # Whatever is written for others to read says what refused it, and not whose vote that was.
     told = [headers[name] for name in headers if name.startswith(("__connect.", "__dlq.", "vote_"))]
-    told += [str(stack.status(token, request_id)["error"]), open(tool.log).read()]
+    told += [str(stack.status(token, request_id)["error"]), open(stack.main_commit.log).read()]
     told += [value.get("reason", "") for _, value in outcomes.records if value["request_id"] == request_id]
     assert not [text for text in told if user in text or "Failing row" in text]
     check_sums(stack)
@@ -182,14 +178,14 @@ def test_G3_a_parked_vote_that_succeeds_behind_a_later_one_changes_nothing(stack
     check_sums(stack)
 
 
-def test_G6_a_database_that_is_down_makes_nothing_dead(stack, own_commit, refusing, project, dead):
-    tool = own_commit("--retry-delays", "500ms,500ms,500ms")
-    request_id = accepted(stack.vote(sign(f"refused-{uuid.uuid4().hex[:8]}"), project, "down"))
-    wait_until(lambda: stack.sql("select from vote.parked where request_id = %s", request_id), 10, "it is parked")
+def test_G6_a_database_that_is_down_makes_nothing_dead(stack, refusing, project, dead):
     load = Load(stack)
     try:
+        request_id = accepted(stack.vote(sign(f"refused-{uuid.uuid4().hex[:8]}"), project, "down"))
+        wait_until(lambda: stack.sql("select 1 from vote.parked where request_id = %s", request_id), 10, "it is parked")
+        stack.signal_server("postgres", "QUIT")
         stack.server("stop", "postgres")
-        wait_until(lambda: not tool.is_ready(), 10, "vote-commit says that it waits")
+        wait_until(lambda: not stack.main_commit.is_ready(), 10, "vote-commit says that it waits")
         all_delays = time.monotonic() + 2
         wait_until(lambda: time.monotonic() > all_delays, 5, "longer than all delays")
         assert dead() == []

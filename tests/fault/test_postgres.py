@@ -26,9 +26,16 @@ def postmaster(stack):
     return int(open(os.path.join(stack.directory, "postgres", "pid")).read().split()[0])
 
 
-def with_children(pid):
-    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout.split()
-    return [pid, *map(int, children)]
+def stop_all(pid):
+    """Stops a process, so that it makes no more children, and those it has; yields the pid of each."""
+    os.kill(pid, signal.SIGSTOP)
+    yield pid
+    for child in subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout.split():
+        try:
+            os.kill(int(child), signal.SIGSTOP)
+            yield int(child)
+        except ProcessLookupError:
+            pass  # it had just left
 
 
 def test_G1_G2_postgres_that_crashes_under_load_costs_nothing(stack, load, nothing_dead):
@@ -47,9 +54,7 @@ def test_G6_postgres_that_hangs_is_given_up_and_votes_go_on_when_it_is_back(stac
     load.wait_committed(20)
     stopped = []
     try:
-        for pid in with_children(postmaster(stack)):
-            os.kill(pid, signal.SIGSTOP)
-            stopped.append(pid)
+        stopped.extend(stop_all(postmaster(stack)))
         wait_until(lambda: not tool.is_ready(), 10, "vote-commit says that it waits")
         assert requests.get(f"http://127.0.0.1:{tool.admin_port}/healthz", timeout=5).status_code == 200
         load.wait_more(20)
@@ -61,29 +66,36 @@ def test_G6_postgres_that_hangs_is_given_up_and_votes_go_on_when_it_is_back(stac
     load.check()
 
 
-def test_G6_a_batch_that_is_the_victim_of_a_deadlock_is_tried_again(stack, load, nothing_dead):
+def neighbours(load):
+    """Two projects, in order of id, whose votes are on one partition: they come in one batch."""
+    def found():
+        return load.stack.sql('select min(project_id), max(project_id) from vote.log where project_id = any(%s) '
+                              'group by "partition" having count(distinct project_id) > 1', load.projects)
+    return wait_until(found, 20, "two projects on one partition")[0]
+
+
+def test_G6_a_batch_that_is_the_victim_of_a_deadlock_is_tried_again(stack, nothing_dead):
     deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
     waits = "select pid from pg_stat_activity where application_name = 'vote-commit' and wait_event_type = 'Lock'"
-    before = stack.sql(deadlocks)
-    low, high = min(load.projects), max(load.projects)
-    stranger = stack.connect()
+    load, stranger, before = Load(stack, projects=12), stack.connect(), stack.sql(deadlocks)
     cursor = stranger.cursor()
     try:
+        low, high = neighbours(load)
+        stack.main_commit.stop()
+        load.wait_more(200)  # so that the first batch has votes for both
         # vote-commit locks in the order of the ids, the stranger in the other, and has more patience.
         cursor.execute("set deadlock_timeout = '30s'")
-        stack.main_commit.signal(signal.SIGSTOP)
-        load.wait_more(100)  # so that the next batch has votes for both
         cursor.execute("select from vote.projects where project_id = %s for update", (high,))
-        stack.main_commit.signal(signal.SIGCONT)
-        wait_until(lambda: stack.sql(waits), 10, "the batch waits for the stranger")
+        stack.main_commit.start(ready=False)
+        wait_until(lambda: stack.sql(waits), 20, "the batch waits for the stranger")
         cursor.execute("select from vote.projects where project_id = %s for update", (low,))
-    finally:
-        stack.main_commit.signal(signal.SIGCONT)
+        wait_until(lambda: stack.sql(deadlocks) > before, 10, "a deadlock")
         stranger.rollback()
+        load.wait_committed(20)
+        load.check()
+    finally:
         stranger.close()
-    wait_until(lambda: stack.sql(deadlocks) > before, 10, "a deadlock")
-    load.wait_committed(20)
-    load.check()
+        load.close()
 
 
 @pytest.fixture

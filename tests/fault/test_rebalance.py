@@ -2,7 +2,7 @@
 import random
 import time
 
-from conftest import SOON
+from members import SOON
 from stack import wait_until
 
 STORM_SECONDS, PAUSE_SECONDS, MEMBERS_MAX = 15, (0.5, 1.5), 4

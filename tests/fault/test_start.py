@@ -10,7 +10,7 @@ import tempfile
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from conftest import SOON, crash_env, wait_killed
+from members import SOON, crash_env, wait_killed
 from stack import SCRIPTS, Stack, wait_until
 from topics import Tail
 from votes import Load, check_accepted, check_sums, settled

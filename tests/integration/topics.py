@@ -10,7 +10,8 @@ class Tail:
     """Reads a topic from its start, or from where it ends now."""
 
     def __init__(self, stack, topic, from_end=False):
-        self.consumer = Consumer({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"], "group.id": "none"})
+        # A broker answers one connection's requests in turn: what asks for the ends waits for the fetch before it.
+        self.consumer = Consumer({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"], "group.id": "none", "fetch.wait.max.ms": 10})
         self.topic = topic
         partitions = self.consumer.list_topics(topic, 10).topics[topic].partitions
         self.next = {p: 0 for p in partitions}
