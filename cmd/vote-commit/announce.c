@@ -87,13 +87,16 @@ void announce_result(struct commit *commit, const struct result *result, const c
     buf_free(&json);
 }
 
-static rd_kafka_topic_partition_list_t *entries_offsets(const struct batch *batch, size_t from,
+static rd_kafka_topic_partition_list_t *entries_offsets(const struct commit *commit,
+                                                        const struct batch *batch, size_t from,
                                                         size_t to)
 {
     rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(8);
     rd_kafka_topic_partition_t *partition = NULL;
     for (size_t i = from; i < to; i++) {
         const rd_kafka_message_t *message = batch->entries[i].message;
+        if (!commit->positions[message->partition].assigned)
+            continue; /* its new owner says how far it is */
         if (!partition || partition->partition != message->partition)
             partition =
                 rd_kafka_topic_partition_list_find(offsets, TOPIC_REQUESTS, message->partition);
@@ -122,7 +125,7 @@ void announce_entries(struct commit *commit, const struct batch *batch, size_t f
 {
     struct buf json = {0};
     struct announcement *announcement = announcement_add(commit);
-    announcement->offsets = entries_offsets(batch, from, to);
+    announcement->offsets = entries_offsets(commit, batch, from, to);
     announcement->acks.waiting = 1; /* until all are on their way */
     for (size_t i = from; i < to; i++) {
         const struct entry *entry = &batch->entries[i];

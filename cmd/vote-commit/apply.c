@@ -173,6 +173,7 @@ enum apply apply_receive(struct commit *commit, struct batch *batch, size_t from
     while (!pg_is_answered(&commit->pg, WAIT_MS)) {
         admin_beat(&commit->admin);
         announce_serve(commit, 0);
+        lag_turn(commit);
     }
     PGresult *rows = pg_receive(&commit->pg, error);
     if (!rows)

@@ -88,3 +88,11 @@ bool batch_decode(struct commit *commit, struct batch *batch)
     }
     return !commit->failure.code;
 }
+
+void batch_leave_out(struct commit *commit, struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        struct entry *entry = &batch->entries[i];
+        entry->left_out = entry->left_out || !commit->positions[entry->message->partition].assigned;
+    }
+}

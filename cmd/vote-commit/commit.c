@@ -79,14 +79,14 @@ static void commit_register_metrics(struct commit *commit)
                                       "Batches refused because another process was further.", NULL);
     metrics->rows = metrics_counter(all, "vote_rows_written_total",
                                     "Rows of vote.votes that were written.", NULL);
-    metrics->fold = metrics_gauge(all, "vote_fold_ratio",
-                                  "Votes applied for each row written, since the start.", NULL, 1e-3);
+    metrics->fold = metrics_gauge(
+        all, "vote_fold_ratio", "Votes applied for each row written, since the start.", NULL, 1e-3);
     commit_register_troubles(metrics, all);
     metrics->lag_us =
         metrics_gauge(all, "vote_commit_lag_seconds",
-                      "Age of the last record read where more wait, at most.", NULL, 1e-6);
+                      "Age of the oldest record that is not applied, at most.", NULL, 1e-6);
     metrics->lag_records =
-        metrics_gauge(all, "vote_commit_lag_records", "Records that wait to be read.", NULL, 1);
+        metrics_gauge(all, "vote_commit_lag_records", "Records that are not applied.", NULL, 1);
     metrics->ghosts = metrics_counter(all, "vote_ghosts_total",
                                       "Votes shown that never reached the log, taken back.", NULL);
     metrics->batch_votes = metrics_sizes(all, "vote_batch_votes", "Votes in a transaction.", NULL);
@@ -129,6 +129,7 @@ static enum apply apply_patiently(struct commit *commit, struct batch *batch, si
          attempt++) {
         if (!hold(commit, attempt, error))
             return outcome;
+        batch_leave_out(commit, batch);
     }
     atomic_store(&commit->postgres_check->ready, 1);
     return outcome;
@@ -192,18 +193,27 @@ static bool batch_await_dead(struct commit *commit, const struct batch *batch)
     return true;
 }
 
-/* Gives the batch to Postgres, and does not wait. False when it is not to be applied now. */
+/* Gives the batch to Postgres, and does not wait. */
+static enum apply flight_send(struct commit *commit, struct batch *batch, struct error *error)
+{
+    if (!batch->count)
+        return APPLY_DONE;
+    if (!batch_await_dead(commit, batch)) {
+        error_set(error, ERROR_RETRY, "a stop was asked for");
+        return APPLY_RETRY;
+    }
+    enum apply sent = apply_send(commit, batch, 0, batch->count, error);
+    if (sent == APPLY_DONE)
+        commit->in_flight = batch;
+    return sent;
+}
+
+/* The same, with patience. False when the batch is not to be applied now. */
 static bool flight_start(struct commit *commit, struct batch *batch)
 {
     struct error error;
-    if (!batch->count)
+    if (flight_send(commit, batch, &error) == APPLY_DONE)
         return true;
-    if (!batch_await_dead(commit, batch))
-        return false;
-    if (apply_send(commit, batch, 0, batch->count, &error) == APPLY_DONE) {
-        commit->in_flight = batch;
-        return true;
-    }
     bool went_on = hold(commit, 0, &error) && commit_range(commit, batch, 0, batch->count);
     batch_clear(batch);
     return went_on;
@@ -215,14 +225,15 @@ static bool flight_turn(struct commit *commit, struct batch *next)
 {
     struct error error;
     struct batch *done = commit->in_flight;
-    bool went_on;
+    bool went_on = true;
     if (!done)
         return flight_start(commit, next);
     enum apply outcome = apply_receive(commit, done, 0, done->count, &error);
     commit->in_flight = NULL;
     if (outcome == APPLY_DONE) {
-        went_on = flight_start(commit, next);
+        enum apply sent = flight_send(commit, next, &error);
         commit_publish(commit, done, 0, done->count);
+        went_on = sent == APPLY_DONE || flight_start(commit, next);
     } else if (outcome == APPLY_FENCED) {
         went_on = fall_back(commit);
     } else {

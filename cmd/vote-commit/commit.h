@@ -175,6 +175,9 @@ void batch_clear(struct batch *batch);
  * was applied before: then nothing of the batch is to be used. */
 bool batch_decode(struct commit *commit, struct batch *batch) __attribute__((warn_unused_result));
 
+/* Leaves out what is not ours any more. */
+void batch_leave_out(struct commit *commit, struct batch *batch);
+
 /* consume.c: the group, and which partitions are ours */
 
 bool consume_open(struct commit *commit, struct error *error) __attribute__((warn_unused_result));
@@ -281,7 +284,8 @@ bool settle_drop_stale(struct commit *commit, struct error *error)
 /* Puts a project on the list of those whose state in Redis is to be dropped and loaded again. */
 void settle_later(struct commit *commit, const char *project_id);
 
-/* relay.c, lag.c, sweep.c: beside the batches, each when its time has come */
+/* relay.c, lag.c, sweep.c: beside the batches, each when its time has come; lag_turn also while
+ * Postgres is waited for */
 
 void relay_turn(struct commit *commit);
 void lag_turn(struct commit *commit);

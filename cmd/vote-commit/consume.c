@@ -171,6 +171,7 @@ void consume_hold(struct commit *commit, int64_t duration_us)
         if (message)
             consume_put_back(commit, message);
         admin_beat(&commit->admin);
+        lag_turn(commit);
     } while (clock_mono_us() < until_us && !stop_asked(&commit->stop));
     consume_pause(commit, false);
 }

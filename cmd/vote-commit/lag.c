@@ -4,40 +4,61 @@
 
 #include "base/clock.h"
 
-#include <stdio.h>
-
 enum { TELL_US = 1000 * 1000 };
 
-static int64_t partition_lag(struct commit *commit, int32_t partition, int64_t position)
+/* When the first record of each partition was made that is read and not applied; 0: none is. */
+static void oldest_of_batch(const struct batch *batch, int64_t oldest_ms[PARTITIONS_MAX])
 {
-    int64_t low, high;
-    rd_kafka_resp_err_t code =
-        rd_kafka_get_watermark_offsets(commit->consumer, TOPIC_REQUESTS, partition, &low, &high);
-    return code || position < 0 || high <= position ? 0 : high - position;
+    for (size_t i = 0; batch && i < batch->count; i++) {
+        const rd_kafka_message_t *message = batch->entries[i].message;
+        if (!oldest_ms[message->partition])
+            oldest_ms[message->partition] = rd_kafka_message_timestamp(message, NULL);
+    }
 }
 
-void lag_turn(struct commit *commit)
+static int64_t partition_lag(struct commit *commit, int32_t partition)
+{
+    int64_t low, high, applied = commit->positions[partition].next_offset;
+    rd_kafka_resp_err_t code =
+        rd_kafka_get_watermark_offsets(commit->consumer, TOPIC_REQUESTS, partition, &low, &high);
+    int64_t read = commit->positions[partition].read_offset;
+    if (code || high < read)
+        high = read;
+    return high > applied ? high - applied : 0;
+}
+
+static void lag_tell(struct commit *commit, const int64_t oldest_ms[PARTITIONS_MAX])
 {
     struct redis_batch batch = {0};
     struct error error;
-    int64_t now_us = clock_mono_us(), total = 0, oldest_ms = 0, now_ms = clock_wall_ms();
-    if (now_us < commit->lag_next_us)
-        return;
-    commit->lag_next_us = now_us + TELL_US;
+    int64_t total = 0, worst_ms = 0, now_ms = clock_wall_ms();
     for (int32_t p = 0; p < PARTITIONS_MAX; p++) {
         const struct position *position = &commit->positions[p];
         if (!position->assigned)
             continue;
-        int64_t records = partition_lag(commit, p, position->read_offset);
-        int64_t age_ms = records && position->read_ms ? now_ms - position->read_ms : 0;
+        int64_t records = partition_lag(commit, p);
+        int64_t since_ms = oldest_ms[p] ? oldest_ms[p] : position->read_ms;
+        int64_t age_ms = records && since_ms ? now_ms - since_ms : 0;
         total += records;
-        oldest_ms = age_ms > oldest_ms ? age_ms : oldest_ms;
+        worst_ms = age_ms > worst_ms ? age_ms : worst_ms;
         redis_add(&batch, KEY_METRICS, "HSET " KEY_METRICS " lag:%d %lld,%lld,%lld", (int)p,
                   (long long)records, (long long)age_ms, (long long)now_ms);
     }
     metric_set(commit->metrics.lag_records, total);
-    metric_set(commit->metrics.lag_us, oldest_ms * 1000);
+    metric_set(commit->metrics.lag_us, worst_ms * 1000);
     if (batch.count && !redis_run(commit->redis, &batch, &error))
         log_error(commit->log, LOG_DEBUG, "lag not told", &error);
     redis_batch_free(&batch);
+}
+
+void lag_turn(struct commit *commit)
+{
+    int64_t oldest_ms[PARTITIONS_MAX] = {0};
+    int64_t now_us = clock_mono_us();
+    if (now_us < commit->lag_next_us)
+        return;
+    commit->lag_next_us = now_us + TELL_US;
+    oldest_of_batch(commit->in_flight, oldest_ms);
+    oldest_of_batch(commit->reading, oldest_ms);
+    lag_tell(commit, oldest_ms);
 }

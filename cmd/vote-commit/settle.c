@@ -142,8 +142,6 @@ static void settle_add_failure(struct redis_batch *batch, const struct request *
 static void settle_add_request(struct redis_batch *batch, int32_t partition, int64_t offset,
                                const struct result *result)
 {
-    static const char kept_s[] = "86400";
-    _Static_assert(REQUEST_KEPT_S == 86400, "kept_s is its text");
     const struct request *request = result->request;
     char accepted_at[CLOCK_TEXT_SIZE], committed_at[CLOCK_TEXT_SIZE], key[KEY_SIZE], set[KEY_SIZE],
         numbers[5][TEXT_SIZE];
@@ -185,7 +183,7 @@ static void settle_add_request(struct redis_batch *batch, int32_t partition, int
                                        "commit_latency_ms",
                                        numbers[4]};
     redis_add_words(batch, key, failed ? FAILED_WORDS : STATUS_WORDS, words);
-    redis_add_words(batch, key, 3, (const char *[]){"EXPIRE", key, kept_s});
+    redis_add_words(batch, key, 3, (const char *[]){"EXPIRE", key, REQUEST_KEPT_S_TEXT});
     redis_add_words(
         batch, set, 3,
         (const char *[]){result->standing == VOTE_UP ? "SADD" : "SREM", set, request->project_id});

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -189,10 +190,24 @@ static bool click_accept(struct http_request *http, struct click *click, const s
     return accepted;
 }
 
-static void click_start(struct click *click, const struct ingest *ingest, const struct token *token,
+void click_sleep(struct click *click)
+{
+    while (sem_wait(&click->woken) && errno == EINTR)
+        ;
+}
+
+void click_wake(struct click *click)
+{
+    if (atomic_fetch_sub(&click->left, 1) == 1)
+        sem_post(&click->woken);
+}
+
+static void click_start(struct click *click, struct ingest *ingest, const struct token *token,
                         const struct http_request *http)
 {
     struct request *vote = &click->request;
+    click->ingest = ingest;
+    sem_init(&click->woken, 0, 0);
     request_id_make(vote->request_id);
     memcpy(vote->user_id, token->user_id, sizeof vote->user_id);
     memcpy(vote->project_id, click->body.project_id, sizeof vote->project_id);
@@ -231,6 +246,7 @@ void api_post_vote(struct http_request *http)
     if (atomic_fetch_add(&ingest->in_flight, 1) < ingest->config->max_in_flight) {
         click_start(&click, ingest, &token, http);
         click_run(http, &click, start_us);
+        sem_destroy(&click.woken);
     } else {
         error_set(&busy, ERROR_RETRY, "more than --max-in-flight votes at once");
         problem_unavailable(http, &busy);

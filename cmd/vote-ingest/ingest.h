@@ -17,6 +17,7 @@
 #include "vote/token_cache.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 
 enum unknown_project { UNKNOWN_REJECT, UNKNOWN_CREATE };
 enum { BODY_MAX_BYTES = 16 * 1024, LOAD_LOCKS = 64, TOUCH_SLOTS = 4096, IDEMPOTENCY_KEY_MAX = 255 };
@@ -123,7 +124,19 @@ struct click {
     char traceparent[TRACEPARENT_SIZE];
     struct redis_batch redis;  /* for one question after the other */
     struct redis_batch record; /* on its way while Kafka is waited for */
+    struct ingest *ingest;
+    sem_t
+        woken; /* its worker thread sleeps once a vote: from the step to Kafka's acknowledgement */
+    _Atomic int left;  /* of what that sleep waits for */
+    bool is_published; /* Kafka was given the event; `delivery` is how it went, in the end */
+    rd_kafka_resp_err_t delivery;
+    int64_t published_us; /* monotonic */
 };
+
+void click_sleep(struct click *click);
+
+/* One of what the worker sleeps for is done; the click may be gone behind the last. */
+void click_wake(struct click *click);
 
 /* guard.c: the rate limit and the idempotency record of the click's user */
 
@@ -149,7 +162,8 @@ enum optimistic { OPTIMISTIC_OK, OPTIMISTIC_UNKNOWN_PROJECT, OPTIMISTIC_UNAVAILA
 
 /* Takes the vote's step and fills previous, vote_type, action and seq of the request. Loads the
  * project from Postgres when Redis does not have it; without Redis the state comes from Postgres.
- */
+ * Redis' answer hands the event on to Kafka at once, where Kafka is used: publish_click then has
+ * nothing left to wait for. */
 enum optimistic optimistic_vote(struct ingest *ingest, struct click *click, struct error *error)
     __attribute__((warn_unused_result));
 
@@ -157,9 +171,11 @@ enum optimistic optimistic_vote(struct ingest *ingest, struct click *click, stru
  * only its event is to be sent again. */
 bool optimistic_recall(struct ingest *ingest, struct click *click);
 
-/* Sends what GET status shows, the audit stream and the user's own view; not waited for until
- * optimistic_recorded. A failure is no failure of the vote: all of it is rebuilt or expires. */
-void optimistic_record(struct ingest *ingest, struct click *click);
+/* Sends what GET status shows, the audit stream and the user's own view; `then` (NULL:
+ * optimistic_recorded waits) is called when it is there. A failure is no failure of the vote: all
+ * of it is rebuilt or expires. */
+void optimistic_record(struct ingest *ingest, struct click *click,
+                       void (*then)(struct redis_batch *batch));
 void optimistic_recorded(struct ingest *ingest, struct click *click);
 
 /* Takes the step back after the vote was refused. */
@@ -179,8 +195,11 @@ enum optimistic load_step(struct ingest *ingest, struct click *click, struct err
 bool publish_open(struct ingest *ingest, struct error *error) __attribute__((warn_unused_result));
 void publish_close(struct ingest *ingest);
 
-/* Sends the request's event and waits until all in-sync replicas have it, recording the click in
- * Redis meanwhile. */
+/* Gives the request's event to Kafka and records the click in Redis meanwhile; false when it was
+ * not given. The click sleeps until both are done. Any thread may call it. */
+bool publish_start(struct ingest *ingest, struct click *click) __attribute__((warn_unused_result));
+
+/* Sends the event if that has not been done, and waits until all in-sync replicas have it. */
 bool publish_click(struct ingest *ingest, struct click *click, struct error *error)
     __attribute__((warn_unused_result));
 

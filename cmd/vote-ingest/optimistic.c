@@ -62,21 +62,32 @@ static void step_read(struct click *click, const redisReply *reply)
 
 enum step { STEP_TAKEN, STEP_MISSING, STEP_NO_REDIS };
 
+/* In the Redis client's thread: the event goes on to Kafka from here, and the worker sleeps on. */
+static void step_on_reply(struct redis_batch *batch)
+{
+    struct click *click = batch->owner;
+    const redisReply *reply = redis_reply(batch, batch->count - 1);
+    if (reply && reply->elements >= 6) {
+        step_read(click, reply);
+        if (publish_start(click->ingest, click))
+            return;
+    }
+    click_wake(click);
+}
+
 static enum step optimistic_step(struct ingest *ingest, struct click *click, struct error *error)
 {
     step_add(ingest, click);
     click->redis.deadline_us = click->redis_until_us;
-    bool answered = redis_run(ingest->redis, &click->redis, error);
-    const redisReply *reply = redis_reply(&click->redis, click->redis.count - 1);
-    enum step step = STEP_NO_REDIS;
-    if (reply && reply->elements >= 6) {
-        step_read(click, reply);
-        step = STEP_TAKEN;
-    } else if (answered) {
-        step = STEP_MISSING;
-    }
+    click->redis.then = step_on_reply;
+    click->redis.owner = click;
+    click->left = 1;
+    redis_submit(ingest->redis, &click->redis);
+    click_sleep(click);
+    bool answered = redis_outcome(&click->redis, error);
+    click->redis.then = NULL;
     redis_batch_clear(&click->redis);
-    return step;
+    return click->in_redis ? STEP_TAKEN : answered ? STEP_MISSING : STEP_NO_REDIS;
 }
 
 enum optimistic optimistic_vote(struct ingest *ingest, struct click *click, struct error *error)
@@ -142,44 +153,68 @@ bool optimistic_recall(struct ingest *ingest, struct click *click)
 /* The user's own view, ahead of the commit: value, accepted_at_ms and seq by project. */
 static void recent_add(struct redis_batch *batch, const struct request *request)
 {
-    char recent[KEY_SIZE], upvotes[KEY_SIZE];
+    char recent[KEY_SIZE], upvotes[KEY_SIZE], step[3 * NUMBER_SIZE];
     key_of_recent(recent, request->user_id);
     key_of_upvotes(upvotes, request->user_id);
-    redis_add(batch, recent, "HSET %s %s %d,%lld,%lld", recent, request->project_id,
-              (int)request->vote_type, (long long)request->accepted_at_ms, (long long)request->seq);
-    redis_add(batch, recent, "EXPIRE %s %d", recent, (int)REQUEST_KEPT_S);
-    redis_add(batch, upvotes, "%s %s %s", request->vote_type == VOTE_UP ? "SADD" : "SREM", upvotes,
-              request->project_id);
+    snprintf(step, sizeof step, "%d,%" PRId64 ",%" PRId64, (int)request->vote_type,
+             request->accepted_at_ms, request->seq);
+    redis_add_words(batch, recent, 4, (const char *[]){"HSET", recent, request->project_id, step});
+    redis_add_words(batch, recent, 3, (const char *[]){"EXPIRE", recent, REQUEST_KEPT_S_TEXT});
+    redis_add_words(batch, upvotes, 3,
+                    (const char *[]){request->vote_type == VOTE_UP ? "SADD" : "SREM", upvotes,
+                                     request->project_id});
 }
 
-void optimistic_record(struct ingest *ingest, struct click *click)
+/* HSETNX: the commit may have been faster and have written the final state. */
+static void status_add(struct redis_batch *batch, const struct request *request)
 {
-    const struct request *request = &click->request;
-    const char *type = vote_type_name(request->vote_type), *id = request->request_id;
-    char accepted_at[CLOCK_TEXT_SIZE], key[KEY_SIZE];
-    struct redis_batch *batch = &click->record;
+    char accepted_at[CLOCK_TEXT_SIZE], key[KEY_SIZE], seq[NUMBER_SIZE];
     clock_format_ms(request->accepted_at_ms, accepted_at);
-    key_of_request(key, id);
-    /* HSETNX: the commit may have been faster and have written the final state. */
-    redis_add(batch, key, "HSETNX %s state pending", key);
-    redis_add(batch, key,
-              "HSET %s user_id %s project_id %s vote_type %s previous %s action %s seq %lld "
-              "accepted_at %s",
-              key, request->user_id, request->project_id, type, vote_type_name(request->previous),
-              vote_action_name(request->action), (long long)request->seq, accepted_at);
-    redis_add(batch, key, "EXPIRE %s %d", key, (int)REQUEST_KEPT_S);
-    redis_add(batch, KEY_EVENTS,
-              "XADD " KEY_EVENTS " MAXLEN ~ 10000 * request_id %s user_id %s project_id %s "
-              "vote_type %s action %s",
-              id, request->user_id, request->project_id, type, vote_action_name(request->action));
-    recent_add(batch, request);
-    redis_submit(ingest->redis, batch);
+    snprintf(seq, sizeof seq, "%" PRId64, request->seq);
+    key_of_request(key, request->request_id);
+    const char *words[] = {"HSET",        key,
+                           "user_id",     request->user_id,
+                           "project_id",  request->project_id,
+                           "vote_type",   vote_type_name(request->vote_type),
+                           "previous",    vote_type_name(request->previous),
+                           "action",      vote_action_name(request->action),
+                           "seq",         seq,
+                           "accepted_at", accepted_at};
+    redis_add_words(batch, key, 4, (const char *[]){"HSETNX", key, "state", "pending"});
+    redis_add_words(batch, key, sizeof words / sizeof *words, words);
+    redis_add_words(batch, key, 3, (const char *[]){"EXPIRE", key, REQUEST_KEPT_S_TEXT});
+}
+
+static void events_add(struct redis_batch *batch, const struct request *request)
+{
+    const char *words[] = {"XADD",       KEY_EVENTS,
+                           "MAXLEN",     "~",
+                           "10000",      "*",
+                           "request_id", request->request_id,
+                           "user_id",    request->user_id,
+                           "project_id", request->project_id,
+                           "vote_type",  vote_type_name(request->vote_type),
+                           "action",     vote_action_name(request->action)};
+    redis_add_words(batch, KEY_EVENTS, sizeof words / sizeof *words, words);
+}
+
+void optimistic_record(struct ingest *ingest, struct click *click,
+                       void (*then)(struct redis_batch *batch))
+{
+    click->record.then = then;
+    click->record.owner = click;
+    status_add(&click->record, &click->request);
+    events_add(&click->record, &click->request);
+    recent_add(&click->record, &click->request);
+    redis_submit(ingest->redis, &click->record);
 }
 
 void optimistic_recorded(struct ingest *ingest, struct click *click)
 {
     struct error error;
-    if (!redis_wait(&click->record, &error) && click->in_redis)
+    bool recorded = click->record.then ? redis_outcome(&click->record, &error)
+                                       : redis_wait(&click->record, &error);
+    if (!recorded && click->in_redis)
         log_error(ingest->log, LOG_WARN, "status not recorded", &error);
     redis_batch_clear(&click->record);
 }

@@ -4,24 +4,16 @@
 
 #include "base/clock.h"
 
-#include <errno.h>
-#include <semaphore.h>
 #include <stdio.h>
 
-/* One event on its way, on its sender's stack. The report always comes: message.timeout.ms bounds
- * how long librdkafka tries. */
-struct delivery {
-    sem_t done;
-    rd_kafka_resp_err_t code;
-};
-
+/* The report always comes: message.timeout.ms bounds how long librdkafka tries. */
 static void publish_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
                                 void *opaque)
 {
     (void)producer, (void)opaque;
-    struct delivery *delivery = message->_private;
-    delivery->code = message->err;
-    sem_post(&delivery->done);
+    struct click *click = message->_private;
+    click->delivery = message->err;
+    click_wake(click);
 }
 
 static void *publish_serve_reports(void *context)
@@ -78,8 +70,7 @@ void publish_close(struct ingest *ingest)
     rd_kafka_destroy(ingest->producer);
 }
 
-static rd_kafka_resp_err_t publish_send(struct ingest *ingest, const struct click *click,
-                                        struct delivery *delivery)
+static rd_kafka_resp_err_t publish_send(struct ingest *ingest, struct click *click)
 {
     const struct request *request = &click->request;
     struct buf json = {0};
@@ -88,33 +79,48 @@ static rd_kafka_resp_err_t publish_send(struct ingest *ingest, const struct clic
         kafka_event_headers("vote.requested.v1", "/vote-ingest", request->request_id,
                             request->accepted_at_ms, click->traceparent);
     rd_kafka_resp_err_t code = kafka_send(ingest->producer, TOPIC_REQUESTS, request->project_id,
-                                          json.data, json.size, headers, delivery);
+                                          json.data, json.size, headers, click);
     buf_free(&json);
     return code;
 }
 
-static rd_kafka_resp_err_t publish_try(struct ingest *ingest, struct click *click)
+static void publish_on_recorded(struct redis_batch *batch)
 {
-    struct delivery delivery = {0};
-    int64_t start_us = clock_mono_us();
-    sem_init(&delivery.done, 0, 0);
-    delivery.code = publish_send(ingest, click, &delivery);
-    if (!delivery.code) {
-        optimistic_record(ingest, click);
-        while (sem_wait(&delivery.done) && errno == EINTR)
-            ;
-        optimistic_recorded(ingest, click);
+    click_wake(batch->owner);
+}
+
+bool publish_start(struct ingest *ingest, struct click *click)
+{
+    if (!breaker_allows(&ingest->breaker))
+        return false;
+    click->published_us = clock_mono_us();
+    click->left = 2;
+    click->is_published = true; /* before the send: its report may come at once, to the worker */
+    if (!publish_send(ingest, click)) {
+        optimistic_record(ingest, click, publish_on_recorded);
+        return true;
     }
-    sem_destroy(&delivery.done);
-    histogram_record(ingest->metrics.kafka_us, clock_mono_us() - start_us);
-    return delivery.code;
+    breaker_report(&ingest->breaker, false);
+    click->is_published = false;
+    click->left = 1;
+    return false;
+}
+
+static rd_kafka_resp_err_t publish_finish(struct ingest *ingest, struct click *click)
+{
+    optimistic_recorded(ingest, click);
+    breaker_report(&ingest->breaker, !click->delivery);
+    histogram_record(ingest->metrics.kafka_us, clock_mono_us() - click->published_us);
+    return click->delivery;
 }
 
 bool publish_click(struct ingest *ingest, struct click *click, struct error *error)
 {
-    if (!breaker_allows(&ingest->breaker))
-        return error_set(error, ERROR_UNAVAILABLE, "kafka: not reachable just now");
-    rd_kafka_resp_err_t code = publish_try(ingest, click);
-    breaker_report(&ingest->breaker, !code);
+    if (!click->is_published) {
+        if (!publish_start(ingest, click))
+            return error_set(error, ERROR_UNAVAILABLE, "kafka: not reachable just now");
+        click_sleep(click);
+    }
+    rd_kafka_resp_err_t code = publish_finish(ingest, click);
     return !code || error_set(error, ERROR_UNAVAILABLE, "kafka: %s", rd_kafka_err2str(code));
 }

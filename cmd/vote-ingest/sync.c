@@ -74,7 +74,7 @@ bool sync_click(struct ingest *ingest, struct click *click, struct error *error)
     if (!rows)
         return false;
     metric_add(ingest->metrics.synchronous, 1);
-    optimistic_record(ingest, click);
+    optimistic_record(ingest, click, NULL);
     optimistic_recorded(ingest, click);
     sync_record(ingest, click, rows);
     PQclear(rows);

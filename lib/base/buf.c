@@ -60,18 +60,22 @@ void buf_int(struct buf *buf, int64_t value)
     buf_put(buf, digits, (size_t)size);
 }
 
+/* Most texts fit into the room that is there: only the others are formatted twice. */
 void buf_format(struct buf *buf, const char *format, ...)
 {
     va_list args, again;
+    buf_reserve(buf, 127);
+    size_t room = buf->capacity - buf->size;
     va_start(args, format);
     va_copy(again, args);
-    int size = vsnprintf(NULL, 0, format, args);
+    int size = vsnprintf(buf->data + buf->size, room, format, args);
     va_end(args);
-    if (size > 0) {
+    if (size > 0 && (size_t)size >= room) {
         buf_reserve(buf, (size_t)size);
         vsnprintf(buf->data + buf->size, (size_t)size + 1, format, again);
-        buf->size += (size_t)size;
     }
+    if (size > 0)
+        buf->size += (size_t)size;
     va_end(again);
 }
 

@@ -55,6 +55,14 @@ struct redis_call *call_new(enum call_kind kind, const char *command, int64_t de
     return call;
 }
 
+static void batch_finish(struct redis_batch *batch)
+{
+    if (batch->then)
+        batch->then(batch);
+    else
+        sem_post(&batch->done);
+}
+
 /* The call's last moment: behind it, the batch may be gone. Takes over the reply. */
 void call_finish(struct redis_call *call, redisReply *reply, const char *failure)
 {
@@ -69,7 +77,7 @@ void call_finish(struct redis_call *call, redisReply *reply, const char *failure
     if (failure && !batch->failure[0])
         snprintf(batch->failure, sizeof batch->failure, "%s", failure);
     if (--batch->left == 0)
-        sem_post(&batch->done);
+        batch_finish(batch);
 }
 
 /* Takes over `command`, which hiredis has formatted. */
@@ -147,14 +155,17 @@ void redis_submit(struct redis *redis, struct redis_batch *batch)
     batch->next = NULL;
     batch->failure[0] = '\0';
     batch->left = batch->count;
-    sem_init(&batch->done, 0, batch->count ? 0 : 1);
+    sem_init(&batch->done, 0, 0);
     for (size_t i = 0; i < batch->count; i++) {
         batch->calls[i].batch = batch;
         batch->calls[i].deadline_us = batch->deadline_us;
     }
+    if (!batch->count) {
+        batch_finish(batch);
+        return;
+    }
     if (atomic_load(&redis->usable)) {
-        if (batch->count)
-            batch_hand_over(redis, batch);
+        batch_hand_over(redis, batch);
         return;
     }
     for (size_t left = batch->count; left > 0; left--)
@@ -165,6 +176,11 @@ bool redis_wait(struct redis_batch *batch, struct error *error)
 {
     while (sem_wait(&batch->done) && errno == EINTR)
         ;
+    return redis_outcome(batch, error);
+}
+
+bool redis_outcome(struct redis_batch *batch, struct error *error)
+{
     sem_destroy(&batch->done);
     batch->deadline_us = 0;
     if (batch->failure[0])

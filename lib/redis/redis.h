@@ -56,7 +56,12 @@ struct redis_batch {
     struct redis_call *calls;
     size_t count, capacity;
     int64_t deadline_us; /* monotonic; 0: the client's timeout from the submission on */
-    size_t left;         /* the client's own while the batch is under way */
+    /* NULL, or what is called, by the client's thread or by redis_submit, when every reply is there
+     * or the deadline has come: instead of redis_wait. It must not block, and may hand the batch on
+     * as its last act. */
+    void (*then)(struct redis_batch *batch);
+    void *owner; /* the caller's, for `then` */
+    size_t left; /* the client's own while the batch is under way */
     sem_t done;
     char failure[120];
     struct redis_batch *next;
@@ -81,6 +86,10 @@ void redis_submit(struct redis *redis, struct redis_batch *batch);
 /* Waits for every reply or the deadline. False with the error filled when a command has no reply or
  * an error reply; the others' replies are there all the same. */
 bool redis_wait(struct redis_batch *batch, struct error *error) __attribute__((warn_unused_result));
+
+/* What became of a batch with `then`, once it was called; returns as redis_wait. */
+bool redis_outcome(struct redis_batch *batch, struct error *error)
+    __attribute__((warn_unused_result));
 
 /* redis_submit and redis_wait. */
 bool redis_run(struct redis *redis, struct redis_batch *batch, struct error *error)

@@ -27,5 +27,7 @@ void key_of_recent(char key[KEY_SIZE], const char *user_id);     /* vote:recent:
 void key_of_upvotes(char key[KEY_SIZE], const char *user_id);    /* user:<id>:upvotes */
 
 enum { REQUEST_KEPT_S = 24 * 3600 }; /* a request's hash, a user's recent votes */
+#define REQUEST_KEPT_S_TEXT "86400"
+_Static_assert(REQUEST_KEPT_S == 86400, "REQUEST_KEPT_S_TEXT is its text");
 
 #endif
