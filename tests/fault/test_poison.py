@@ -168,6 +168,8 @@ def test_G3_a_parked_vote_that_succeeds_behind_a_later_one_changes_nothing(stack
     own_commit("--retry-delays", "2s,2s,2s")
     token = sign(f"refused-{uuid.uuid4().hex[:8]}")
     first = accepted(stack.vote(token, project, "down", toggle=False))
+    # In one batch with the later one it would be folded away, and not refused.
+    wait_until(lambda: stack.sql("select 1 from vote.parked where request_id = %s", first), 10, "it is parked")
     last = accepted(stack.vote(token, project, "up", toggle=False))
     wait_until(lambda: outcome_of(stack, last), 10, "the later one is in the ledger")
     assert not outcome_of(stack, first)
