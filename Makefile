@@ -42,8 +42,8 @@ $(BUILD)/bin/vote-ingest: $(call cmd,vote-ingest) $(BASE) $(NET) $(KAFKA) $(REDI
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson -ljwt $(LIBS)
 $(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(SCRIPTS)
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson $(LIBS)
-$(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(MIGRATIONS)
-	$(LINK) -lrdkafka -lpq -ljansson -ljwt $(LIBS)
+$(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS) $(MIGRATIONS)
+	$(LINK) -lrdkafka -lhiredis -lpq -ljansson -ljwt $(LIBS)
 $(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT)
 	$(LINK) -lrdkafka -ljansson $(LIBS)
 $(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(TOKEN)
@@ -126,6 +126,7 @@ bench: deps deps-bench
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 tests/bench/polis.py "$(POLIS)"
 	@/usr/bin/python3 tests/bench/ingest.py
+	@/usr/bin/python3 tests/bench/commit.py
 
 tidy:
 	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)

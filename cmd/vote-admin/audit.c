@@ -1,7 +1,7 @@
 /* audit.c - vote-admin audit: do the totals equal the rows, and the rows the log?
  *
  * Postgres is read in one snapshot, and the log up to where that snapshot says it was applied: so
- * it may run at any time, beside any load. It changes nothing.
+ * it may run at any time, beside any load. It changes nothing unless told to repair.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "vote-admin/audit.h"
 #include "vote-admin/commands.h"
@@ -10,57 +10,13 @@
 
 #include <stdio.h>
 
-enum { SHOWN_MAX = 100 }; /* of each kind of difference; all are counted */
-
-/* Each row is a sentence about one difference. */
-static const char *const checks[] = {
-    /* G4: totals equal rows */
-    "select format('%s: projects say %s up %s down, votes say %s up %s down', p.project_id, "
-    "              p.upvotes, p.downvotes, coalesce(v.up, 0), coalesce(v.down, 0)) "
-    "  from vote.projects p "
-    "  left join (select project_id, count(*) filter (where value = 1) as up, "
-    "                    count(*) filter (where value = -1) as down "
-    "               from vote.votes group by project_id) v using (project_id) "
-    " where (p.upvotes, p.downvotes) is distinct from (coalesce(v.up, 0), coalesce(v.down, 0)) "
-    " order by p.project_id",
-    "select format('%s: community_score is %s, its counts make it %s', project_id, "
-    "              community_score, vote.community_score(upvotes, downvotes)) "
-    "  from vote.projects "
-    " where abs(community_score - vote.community_score(upvotes, downvotes)) > 1e-9 "
-    " order by project_id",
-    "select format('%s: has %s votes, but is no project', project_id, count(*)) "
-    "  from vote.votes v "
-    " where not exists (select from vote.projects p where p.project_id = v.project_id) "
-    " group by project_id order by project_id",
-    /* G1, G3: every vote of the log is counted, the newest stands */
-    "select format('%s: the log''s newest vote of one user is %s, its row is %s', l.project_id, "
-    "              l.value, case when v.seq is null then 'missing' "
-    "                            when v.seq < l.seq then 'older' else v.value::text end) "
-    "  from (select distinct on (project_id, user_id) * from audit_log "
-    "         order by project_id, user_id, seq desc) l "
-    "  left join vote.votes v using (project_id, user_id) "
-    " where v.seq is null or v.seq < l.seq or (v.seq = l.seq and v.value <> l.value) order by 1",
-    /* G2: each request has one outcome */
-    "select format('request %s is in the log %s, in the ledger %s', a.request_id, a.place, "
-    "              case when l.times is null then 'it is missing' else l.times || ' times' end) "
-    "  from (select request_id, min(format('at %s:%s', \"partition\", record)) as place "
-    "          from audit_log group by request_id) a "
-    "  left join (select request_id, count(*) as times from vote.log group by request_id) l "
-    "    using (request_id) "
-    " where l.times is distinct from 1 order by a.place, 1",
-    /* nothing is counted that was never asked for */
-    "select format('request %s is in the ledger with offset %s:%s, where the log has another', "
-    "              l.request_id, l.\"partition\", l.\"offset\") "
-    "  from vote.log l join audit_range r using (\"partition\") "
-    " where l.topic = '" TOPIC_REQUESTS "' and l.\"offset\" >= r.low "
-    "   and not exists (select from audit_log a where a.request_id = l.request_id) order by 1",
-    "select format('%s: a row stands for request %s, which neither log nor ledger has', "
-    "              v.project_id, v.request_id) "
-    "  from vote.votes v "
-    " where not exists (select from audit_log a where a.request_id = v.request_id) "
-    "   and not exists (select from vote.log l where l.request_id = v.request_id) "
-    "   and not exists (select from vote.outbox o where o.key = v.project_id) "
-    "   and not exists (select from audit_range where low > 0) order by 1",
+#define AT(member) .offset = offsetof(struct admin_config, member)
+const struct option audit_options[AUDIT_OPTION_COUNT] = {
+    {.name = "repair",
+     .type = OPTION_SWITCH,
+     AT(repair),
+     .flags = OPTION_FLAG_ONLY,
+     .summary = "make rows what the log says, totals what the rows say"},
 };
 
 static const char totals_sql[] =
@@ -72,21 +28,6 @@ bool audit_execute(struct audit *audit, const char *sql, struct error *error)
     PGresult *result = pg_query(&audit->pg, sql, 0, NULL, error);
     PQclear(result);
     return result != NULL;
-}
-
-static bool audit_check(struct audit *audit, const char *sql, struct error *error)
-{
-    PGresult *rows = pg_query(&audit->pg, sql, 0, NULL, error);
-    if (!rows)
-        return false;
-    int count = PQntuples(rows);
-    for (int i = 0; i < count && i < SHOWN_MAX; i++)
-        puts(PQgetvalue(rows, i, 0));
-    if (count > SHOWN_MAX)
-        printf("and %d more of this kind\n", count - SHOWN_MAX);
-    audit->differences += count;
-    PQclear(rows);
-    return true;
 }
 
 static bool audit_print_totals(struct audit *audit, struct error *error)
@@ -105,28 +46,40 @@ static bool audit_print_totals(struct audit *audit, struct error *error)
 
 static bool audit_compare(struct audit *audit, struct error *error)
 {
-    bool fine = audit_execute(audit, "begin isolation level repeatable read", error) &&
-                audit_load_log(audit, error) && audit_print_totals(audit, error);
-    for (size_t i = 0; fine && i < sizeof checks / sizeof *checks; i++)
-        fine = audit_check(audit, checks[i], error);
-    return fine;
+    return audit_execute(audit, "begin isolation level repeatable read", error) &&
+           audit_load_log(audit, error) && audit_print_totals(audit, error) &&
+           audit_make_views(audit, error) && audit_find(audit, "", &audit->differences, error) &&
+           audit_execute(audit, "commit", error);
+}
+
+/* The last line, and the exit status: what was found, less what was repaired. */
+static bool audit_conclude(const struct audit *audit, bool repaired, int64_t left,
+                           struct error *error)
+{
+    if (audit->differences == 0)
+        puts("audit: clean");
+    else if (!repaired)
+        printf("audit: %lld differences\n", (long long)audit->differences);
+    else if (left == 0)
+        printf("audit: %lld differences, all repaired\n", (long long)audit->differences);
+    else
+        printf("audit: %lld differences, %lld not repaired\n", (long long)audit->differences,
+               (long long)left);
+    return left == 0 || error_set(error, ERROR_FOUND, "%s", "");
 }
 
 bool audit_run(void *context, const struct options *options, struct log *log, struct error *error)
 {
-    (void)options, (void)log;
+    (void)options;
     const struct admin_config *config = context;
     struct audit audit = {.pg = {.url = config->pg.url, .name = "vote-admin"}};
     bool fine = reader_open(&audit.reader, &config->kafka, "vote-admin", TOPIC_REQUESTS, error) &&
                 audit_compare(&audit, error);
+    int64_t left = audit.differences;
+    bool repairs = config->repair && left > 0;
+    if (fine && repairs)
+        fine = audit_repair(&audit, &config->redis, log, &left, error);
     reader_close(&audit.reader);
-    pg_close(&audit.pg); /* rolls back: the tables were temporary */
-    if (!fine)
-        return false;
-    if (audit.differences == 0) {
-        puts("audit: clean");
-        return true;
-    }
-    printf("audit: %lld differences\n", (long long)audit.differences);
-    return error_set(error, ERROR_FOUND, "%s", "");
+    pg_close(&audit.pg); /* rolls back what failed half way; the tables were temporary */
+    return fine && audit_conclude(&audit, repairs, left, error);
 }

@@ -2,11 +2,13 @@
  * compared where sets belong. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-admin/audit.h"
 
+#include "base/clock.h"
 #include "base/units.h"
 #include "vote/event.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { POLL_MS = 100, COPY_BYTES = 256 * 1024 };
 
@@ -16,10 +18,10 @@ struct extent {
 };
 
 static const char tables_sql[] =
-    "create temporary table audit_range (\"partition\" integer, low bigint, next bigint) "
-    "    on commit drop; "
+    "create temporary table audit_range (\"partition\" integer, low bigint, next bigint); "
     "create temporary table audit_log (\"partition\" integer, record bigint, project_id text, "
-    "    user_id text, value smallint, seq bigint, request_id uuid) on commit drop";
+    "    user_id text, value smallint, previous smallint, action text, seq bigint, "
+    "request_id uuid, accepted_at timestamptz, variant text)";
 
 static const char progress_sql[] =
     "select \"partition\", next_offset from vote.progress where topic = '" TOPIC_REQUESTS "'";
@@ -40,6 +42,7 @@ static void extent_report(struct audit *audit, int32_t partition, const struct e
         printf("partition %d: %lld records wait to be applied\n", (int)partition,
                (long long)(extent->high - (removed ? extent->low : extent->next)));
     audit->differences += beyond + removed;
+    audit->misplaced += beyond + removed;
 }
 
 /* Reads the snapshot's progress into `extents`. */
@@ -61,6 +64,7 @@ static bool progress_read(struct audit *audit, struct extent *extents, int32_t c
         printf("partition %lld: applied to offset %lld, but the topic has %d partitions\n",
                (long long)partition, (long long)next, (int)count);
         audit->differences++;
+        audit->misplaced++;
     }
     PQclear(rows);
     return true;
@@ -113,6 +117,24 @@ static bool copy_end(struct audit *audit, const char *broken, struct error *erro
                              PQerrorMessage(audit->pg.connection));
 }
 
+/* Text of a column in COPY's format. */
+static void column_put(struct buf *rows, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '\\' || *text == '\t' || *text == '\n' || *text == '\r')
+            buf_char(rows, '\\');
+        buf_char(rows, *text);
+    }
+}
+
+/* Postgres has no year 0: such a request cannot be in the ledger. */
+static void accepted_put(struct buf *rows, int64_t accepted_at_ms)
+{
+    char text[CLOCK_TEXT_SIZE];
+    clock_format_ms(accepted_at_ms, text);
+    buf_text(rows, strncmp(text, "0000", 4) ? text : "-infinity");
+}
+
 static void record_put(struct audit *audit, const rd_kafka_message_t *record, struct buf *rows)
 {
     struct request request;
@@ -121,9 +143,17 @@ static void record_put(struct audit *audit, const rd_kafka_message_t *record, st
         audit->undecodable++;
         return;
     }
-    buf_format(rows, "%d\t%lld\t%s\t%s\t%d\t%lld\t%s\n", (int)record->partition,
+    buf_format(rows, "%d\t%lld\t%s\t%s\t%d\t%d\t%s\t%lld\t%s\t", (int)record->partition,
                (long long)record->offset, request.project_id, request.user_id,
-               (int)request.vote_type, (long long)request.seq, request.request_id);
+               (int)request.vote_type, (int)request.previous, vote_action_name(request.action),
+               (long long)request.seq, request.request_id);
+    accepted_put(rows, request.accepted_at_ms);
+    buf_char(rows, '\t');
+    if (request.variant[0])
+        column_put(rows, request.variant);
+    else
+        buf_text(rows, "\\N");
+    buf_char(rows, '\n');
 }
 
 static bool log_copy(struct audit *audit, struct error *error)

@@ -13,8 +13,9 @@ static int command_run(const struct command *command, int argc, char **argv)
     struct admin_config config = {0};
     const struct option_set own = {"Command", command->options, command->option_count, &config},
                             postgres = {"Postgres", pg_options, PG_OPTION_COUNT, &config.pg},
-                            kafka = {"Kafka", kafka_options, KAFKA_OPTION_COUNT, &config.kafka};
-    struct option_set sets[3];
+                            kafka = {"Kafka", kafka_options, KAFKA_OPTION_COUNT, &config.kafka},
+                            redis = {"Redis", redis_options, REDIS_OPTION_COUNT, &config.redis};
+    struct option_set sets[4];
     char usage[128];
     size_t count = 0;
     if (command->options)
@@ -23,6 +24,8 @@ static int command_run(const struct command *command, int argc, char **argv)
         sets[count++] = postgres;
     if (command->needs & NEEDS_KAFKA)
         sets[count++] = kafka;
+    if (command->needs & NEEDS_REDIS)
+        sets[count++] = redis;
     snprintf(usage, sizeof usage, "%s %s[OPTION...]", command->name, command->usage);
     const struct tool tool = {.name = "vote-admin",
                               .purpose = command->summary,

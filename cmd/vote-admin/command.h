@@ -7,7 +7,7 @@
 #include "base/option.h"
 
 /* Which clients a command has, so which options beside its own. */
-enum { NEEDS_POSTGRES = 1, NEEDS_KAFKA = 2 };
+enum { NEEDS_POSTGRES = 1, NEEDS_KAFKA = 2, NEEDS_REDIS = 4 };
 
 struct command {
     const char *name;

@@ -7,16 +7,19 @@
 #include "base/option.h"
 #include "kafka/kafka.h"
 #include "pg/pg.h"
+#include "redis/redis.h"
 
 struct admin_config {
     struct kafka_config kafka;
     struct pg_config pg;
+    struct redis_config redis;
     const char *jwt_secret;
     const char *user;
     const char *scope;
     int64_t ttl_us;
     int64_t partitions;
     int64_t replication_factor;
+    bool repair;
 };
 
 /* Applies the migrations that are missing, under an advisory lock. */
@@ -39,7 +42,11 @@ bool token_run(void *config, const struct options *options, struct log *log, str
 bool projects_run(void *config, const struct options *options, struct log *log,
                   struct error *error);
 
-/* Recounts votes, compares with projects and with the log; ERROR_FOUND when they differ. */
+extern const struct option audit_options[];
+enum { AUDIT_OPTION_COUNT = 1 };
+
+/* Recounts votes, compares with projects and with the log; ERROR_FOUND when they differ. With
+ * --repair, when something could not be repaired. */
 bool audit_run(void *config, const struct options *options, struct log *log, struct error *error);
 
 #endif

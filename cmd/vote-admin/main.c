@@ -29,9 +29,11 @@ static const struct command commands[] = {
      .run = projects_run,
      .summary = "Adds the projects of a CSV file (- is stdin)."},
     {.name = "audit",
-     .usage = "",
-     .needs = NEEDS_POSTGRES | NEEDS_KAFKA,
+     .usage = "[--repair] ",
+     .needs = NEEDS_POSTGRES | NEEDS_KAFKA | NEEDS_REDIS,
      .run = audit_run,
+     .options = audit_options,
+     .option_count = AUDIT_OPTION_COUNT,
      .summary = "Recounts the votes and compares them with the projects and the log."},
 };
 

@@ -69,9 +69,22 @@ static bool migration_ensure(struct pg *pg, const struct migration *migration, i
     return migration_apply(pg, migration, number, error);
 }
 
+/* The ledger's coming months. Where somebody reads the ledger for long they are left to
+ * vote-commit, which makes them as well: that is no reason to stop here. */
+static void months_make(struct pg *pg, struct log *log)
+{
+    struct error error;
+    PGresult *rows = pg_query(pg, "select vote.make_log_months()", 0, NULL, &error);
+    for (int row = 0; rows && row < PQntuples(rows); row++)
+        printf("made vote.%s\n", PQgetvalue(rows, row, 0));
+    if (!rows)
+        log_error(log, LOG_WARN, "the ledger's months are left to vote-commit", &error);
+    PQclear(rows);
+}
+
 bool migrate_run(void *config, const struct options *options, struct log *log, struct error *error)
 {
-    (void)options, (void)log;
+    (void)options;
     struct pg pg = {.url = ((struct admin_config *)config)->pg.url, .name = "vote-admin"};
     int applied = 0;
     bool fine = statement(&pg, lock_sql, error) &&
@@ -79,6 +92,8 @@ bool migrate_run(void *config, const struct options *options, struct log *log, s
                 statement(&pg, table_sql, error);
     for (size_t i = 0; fine && i < migration_count; i++)
         fine = migration_ensure(&pg, &migrations[i], &applied, error);
+    if (fine)
+        months_make(&pg, log);
     if (fine && applied == 0)
         printf("up to date: %zu migrations\n", migration_count);
     pg_close(&pg); /* gives the lock back */

@@ -36,6 +36,9 @@ const struct option commit_options[] = {
     {.name = "optimism-grace", .type = OPTION_DURATION, AT(optimism_grace_us), .preset = "30s",
      .argument = "DURATION", .min = 1000000, .max = 86400000000,
      .summary = "votes shown, but in no log, are gone by then"},
+    {.name = "ledger-retention", .type = OPTION_DURATION, AT(ledger_retention_us), .preset = "400d",
+     .argument = "DURATION", .min = 86400000000, .max = INT64_C(3153600000000000),
+     .summary = "months of the ledger that ended before are dropped"},
     {.name = "drain-timeout", .type = OPTION_DURATION, AT(drain_timeout_us), .preset = "10s",
      .argument = "DURATION", .summary = "longest wait for announcements at the stop"},
 };
@@ -89,6 +92,9 @@ static void commit_register_metrics(struct commit *commit)
         metrics_gauge(all, "vote_commit_lag_records", "Records that are not applied.", NULL, 1);
     metrics->ghosts = metrics_counter(all, "vote_ghosts_total",
                                       "Votes shown that never reached the log, taken back.", NULL);
+    metrics->ledger_ahead =
+        metrics_gauge(all, "vote_ledger_partitions_ahead",
+                      "Months after this one that the ledger has a partition for.", NULL, 1);
     metrics->batch_votes = metrics_sizes(all, "vote_batch_votes", "Votes in a transaction.", NULL);
     metrics->transaction_us =
         metrics_latency(all, "vote_transaction_duration_seconds", "One batch in Postgres.", NULL);
@@ -280,6 +286,7 @@ static void commit_beside(struct commit *commit)
     relay_turn(commit);
     lag_turn(commit);
     sweep_turn(commit);
+    ledger_turn(commit);
 }
 
 static void commit_turn(struct commit *commit)

@@ -25,6 +25,7 @@ struct commit_config {
     int64_t database_timeout_us;
     int64_t drain_timeout_us;
     int64_t optimism_grace_us;
+    int64_t ledger_retention_us;
     struct kafka_config kafka;
     struct redis_config redis;
     struct pg_config pg;
@@ -122,7 +123,7 @@ struct commit_metrics {
     struct metric *outcomes[4]; /* by enum vote_outcome */
     struct metric *retries[RETRY_CLASSES];
     struct metric *dead[DEAD_REASONS];
-    struct metric *replayed, *fenced, *parked, *lost, *lag_us, *lag_records, *ghosts;
+    struct metric *replayed, *fenced, *parked, *lost, *lag_us, *lag_records, *ghosts, *ledger_ahead;
     struct metric *rows, *fold;
     int64_t applied_count; /* requests that were no replays */
     struct histogram *batch_votes, *transaction_us, *latency_us;
@@ -152,7 +153,7 @@ struct commit {
     struct announcement *announced_first, *announced_last;
     struct relay relay;
     struct parked parked;
-    int64_t lag_next_us, sweep_next_us;
+    int64_t lag_next_us, sweep_next_us, ledger_next_us;
     int64_t in_flight_us;   /* when the batch in flight was sent */
     bool must_rewind;       /* what was read is not what comes next */
     bool holding;           /* a batch waits for Postgres: nothing more is read meanwhile */
@@ -284,11 +285,12 @@ bool settle_drop_stale(struct commit *commit, struct error *error)
 /* Puts a project on the list of those whose state in Redis is to be dropped and loaded again. */
 void settle_later(struct commit *commit, const char *project_id);
 
-/* relay.c, lag.c, sweep.c: beside the batches, each when its time has come; lag_turn also while
- * Postgres is waited for */
+/* relay.c, lag.c, sweep.c, ledger.c: beside the batches, each when its time has come; lag_turn also
+ * while Postgres is waited for */
 
 void relay_turn(struct commit *commit);
 void lag_turn(struct commit *commit);
 void sweep_turn(struct commit *commit);
+void ledger_turn(struct commit *commit);
 
 #endif

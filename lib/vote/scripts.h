@@ -14,5 +14,6 @@ extern const struct redis_script script_guard;
 extern const struct redis_script script_answered;
 extern const struct redis_script script_sweep;
 extern const struct redis_script script_forget;
+extern const struct redis_script script_drop;
 
 #endif

@@ -1,9 +1,13 @@
-# limits.py - how fast the parts under vote-ingest are by themselves, on this machine. SPDX-License-Identifier: Apache-2.0
+# limits.py - how fast the parts under vote-ingest and vote-commit are by themselves, on this machine.
+# SPDX-License-Identifier: Apache-2.0
 import re
 import subprocess
+import time
 
+import psycopg
 from confluent_kafka.admin import AdminClient, NewTopic
 
+import process
 from stack import ROOT, SCRIPTS
 
 RECORD_BYTES = 300
@@ -64,3 +68,55 @@ def produce(stack, topic, rate, count):
                    "--command-property", "acks=all", "linger.ms=1")
     last = text.strip().splitlines()[-1]
     return number(r"([\d.]+) records/sec", last), number(r"([\d.]+) ms 99th", last)
+
+
+def array(values):
+    return ("{" + ",".join("NULL" if value is None else str(value) for value in values) + "}").encode()
+
+
+def batch_arguments(records, next_offsets):
+    """What vote-commit gives to vote.commit_batch for these records, by name; moves `next_offsets` behind them."""
+    values = {"up": 1, "none": 0, "down": -1}
+    requests = [record.request for record in records]
+    partitions = sorted({record.partition for record in records})
+    expected = [next_offsets.get(partition, 0) for partition in partitions]
+    next_offsets.update((record.partition, record.offset + 1) for record in records)
+    columns = {"user_ids": "user_id", "project_ids": "project_id", "request_ids": "request_id", "actions": "action",
+               "seqs": "seq", "accepted": "accepted_at"}
+    arrays = {"batch_partitions": partitions, "expected": expected, "announced": expected,
+              "next_offsets": [next_offsets[partition] for partition in partitions],
+              "in_partitions": [record.partition for record in records],
+              "in_offsets": [record.offset for record in records],
+              "vote_values": [values[request["vote_type"]] for request in requests],
+              "previous_values": [values[request["previous"]] for request in requests],
+              "variants": [None] * len(records),
+              **{name: [request[member] for request in requests] for name, member in columns.items()}}
+    return {"in_topic": b"vote.requests", "in_owner": b"bench", **{name: array(arrays[name]) for name in arrays}}
+
+
+def check(result):
+    if result.status not in (psycopg.pq.ExecStatus.TUPLES_OK, psycopg.pq.ExecStatus.COMMAND_OK):
+        raise RuntimeError(f"vote.commit_batch: {result.error_message.decode()}")
+
+
+def commit_batches(stack, records, size):
+    """Votes a second of vote.commit_batch alone, from memory over one connection, after the first batch; and the
+    processor time of its backend, in us for a vote."""
+    names, next_offsets, batches = commit_batch_names(stack), {}, []
+    for start in range(0, len(records), size):
+        arguments = batch_arguments(records[start:start + size], next_offsets)
+        batches.append([arguments[name] for name in names])
+    with psycopg.connect(stack.env["VOTE_DATABASE_URL"]) as connection:
+        places = ", ".join(f"${number + 1}" for number in range(len(names)))
+        check(connection.pgconn.prepare(b"batch", f"select * from vote.commit_batch({places})".encode()))
+        for number, batch in enumerate(batches):
+            if number == 1:
+                start = time.monotonic()
+            check(connection.pgconn.exec_prepared(b"batch", batch))
+        rate = (len(records) - size) / (time.monotonic() - start)
+        return rate, process.processor_seconds(connection.pgconn.backend_pid) * 1e6 / len(records)
+
+
+def commit_batch_names(stack):
+    """The names of the arguments of vote.commit_batch, in their order."""
+    return stack.sql("select proargnames[1:pronargs] from pg_proc where oid = 'vote.commit_batch'::regproc")[0][0]

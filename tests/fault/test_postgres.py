@@ -26,16 +26,16 @@ def postmaster(stack):
     return int(open(os.path.join(stack.directory, "postgres", "pid")).read().split()[0])
 
 
-def stop_all(pid):
-    """Stops a process, so that it makes no more children, and those it has; yields the pid of each."""
-    os.kill(pid, signal.SIGSTOP)
-    yield pid
-    for child in subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout.split():
+def signal_each(pids, number):
+    for pid in pids:
         try:
-            os.kill(int(child), signal.SIGSTOP)
-            yield int(child)
+            os.kill(pid, number)
         except ProcessLookupError:
             pass  # it had just left
+
+
+def children_of(pid):
+    return [int(child) for child in subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout.split()]
 
 
 def test_G1_G2_postgres_that_crashes_under_load_costs_nothing(stack, load, nothing_dead):
@@ -52,15 +52,15 @@ def test_G1_G2_postgres_that_crashes_under_load_costs_nothing(stack, load, nothi
 def test_G6_postgres_that_hangs_is_given_up_and_votes_go_on_when_it_is_back(stack, load, own_commit, nothing_dead):
     tool = own_commit("--database-timeout", "2s")
     load.wait_committed(20)
-    stopped = []
+    parent = postmaster(stack)
     try:
-        stopped.extend(stop_all(postmaster(stack)))
+        signal_each([parent], signal.SIGSTOP)  # so that it makes no more children
+        signal_each(children_of(parent), signal.SIGSTOP)
         wait_until(lambda: not tool.is_ready(), 10, "vote-commit says that it waits")
         assert requests.get(f"http://127.0.0.1:{tool.admin_port}/healthz", timeout=5).status_code == 200
         load.wait_more(20)
     finally:
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
+        signal_each([*children_of(parent), parent], signal.SIGCONT)
     wait_until(tool.is_ready, 20, "vote-commit ready")
     load.wait_committed(20)
     load.check()

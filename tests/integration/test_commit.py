@@ -121,15 +121,15 @@ def test_G5_every_request_is_announced_and_versions_only_grow(stack, tmp_path):
 def test_a_static_member_comes_back_without_a_rebalance(stack):
     group = "static-" + uuid.uuid4().hex
     members = [stack.commit("--group", group, "--group-instance-id", name, "-X", "session.timeout.ms=10000").start() for name in "ab"]
-    text = lambda tool, what: open(tool.log).read().count(what)
+    told = lambda tool, what: open(tool.log).read().count("partition " + what)
+    owned = lambda tool: told(tool, "assigned") - told(tool, "revoked")
     try:
-        wait_until(lambda: text(members[0], "partition revoked") and text(members[1], "partition assigned"), 30, "both have some")
-        revoked, assigned = text(members[0], "partition revoked"), text(members[0], "partition assigned")
-        owned = text(members[1], "partition assigned")
-        assert members[1].stop() == 0
+        wait_until(lambda: [owned(member) for member in members] == [3, 3], 40, "each has its half")
+        before = told(members[0], "assigned"), told(members[0], "revoked")
+        assert members[1].stop() == 0 and owned(members[1]) == 0
         members[1].start(ready=False)
-        wait_until(lambda: text(members[1], "partition assigned") == 2 * owned, 20, "it has its own again")
-        assert (text(members[0], "partition revoked"), text(members[0], "partition assigned")) == (revoked, assigned)
+        wait_until(lambda: owned(members[1]) == 3, 30, "it has its half again")
+        assert (told(members[0], "assigned"), told(members[0], "revoked")) == before
     finally:
         for member in members:
             member.stop()

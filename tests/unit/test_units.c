@@ -20,6 +20,14 @@ static void durations_add_up(void **state)
     assert_int_equal(us, 90500000);
 }
 
+static void a_day_has_24_hours(void **state)
+{
+    (void)state;
+    int64_t us;
+    assert_true(units_parse_duration_us("400d", &us));
+    assert_int_equal(us, INT64_C(400) * 24 * 3600 * 1000000);
+}
+
 static void zero_needs_no_unit(void **state)
 {
     (void)state;
@@ -81,6 +89,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_duration_needs_a_unit),
         cmocka_unit_test(durations_add_up),
+        cmocka_unit_test(a_day_has_24_hours),
         cmocka_unit_test(zero_needs_no_unit),
         cmocka_unit_test(what_is_no_size_is_refused),
         cmocka_unit_test(what_is_formatted_reads_back),

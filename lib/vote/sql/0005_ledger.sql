@@ -10,7 +10,7 @@ alter index vote.log_by_offset rename to log_before_by_offset;
 create table vote.log (like vote.log_before including defaults including constraints)
     partition by range (accepted_at);
 alter table vote.log add primary key (request_id, accepted_at);
-create index log_by_offset on vote.log (topic, "partition", "offset");
+create index log_by_offset on vote.log ("partition", "offset");
 create table vote.log_default partition of vote.log default;
 
 comment on table vote.log is

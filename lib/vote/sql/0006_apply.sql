@@ -11,6 +11,9 @@ drop function vote.apply_now, vote.commit_batch, vote.apply;
 --
 -- `written` is true for the one request of a user and project whose value is the row's now.
 --
+-- Totals that somebody has set below what the rows say never refuse a vote: they stop at 0, and
+-- `vote-admin audit --repair` counts them again.
+--
 -- Locks the projects in id order, and nothing else that another writer could wait for. What it does to
 -- vote.votes moves the totals here, in one step for the batch: the triggers for direct edits stand back.
 --
@@ -32,9 +35,10 @@ declare
     now_at timestamptz;
 begin
     insert into vote.projects (project_id)
-    select distinct id from unnest(project_ids) id
-     where not exists (select from vote.projects p where p.project_id = id)
-     order by id
+    select distinct i.id from unnest(project_ids) i (id)
+      left join lateral (select 1 from vote.projects p where p.project_id = i.id limit 1) k (known) on true
+     where k.known is null
+     order by i.id
     on conflict do nothing;
     perform from vote.projects p where p.project_id = any (project_ids) order by p.project_id for update;
     now_at := clock_timestamp();
@@ -97,7 +101,8 @@ begin
           from vote.projects p where p.project_id = any (project_ids)
     ),
     settled as materialized (
-        select c.*, b.owner_id, b.upvotes + c.up_sum as ups, b.downvotes + c.down_sum as downs,
+        select c.*, b.owner_id, greatest(b.upvotes + c.up_sum, 0) as ups,
+               greatest(b.downvotes + c.down_sum, 0) as downs,
                b.version + c.version_sum as project_version,
                case when not c.wins then 'superseded'
                     when c.was <> c.previous then 'reconciled'
