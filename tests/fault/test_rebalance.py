@@ -25,7 +25,7 @@ def test_G2_members_that_join_leave_and_die_every_second_count_nothing_twice(sta
 
 
 def leave(member):
-    assert member.stop() == 0
+    assert member.stop() == 0, open(member.log).read()[-2000:]
 
 
 def die(member):
