@@ -85,6 +85,11 @@ $(REPLAYS): $(BUILD)/unit/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz
 $(FUZZERS): $(BUILD)/bin/%: $(BUILD)/obj/tests/fuzz/%.o $(TESTED)
 	$(LINK) -fsanitize=fuzzer $(FUZZ_LIBS)
 
+# Preloaded into a tool, it ends the tool at a named point: the fault tests need no hooks in the product.
+CRASH := $(BUILD)/test/libcrash.so
+$(CRASH): tests/fault/crash.c
+	@mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(filter-out -fsanitize% -fno-sanitize%,$(FLAGS)) -shared -fPIC -o $@ $<
+
 LOCAL := pipelines/local
 export RUN PORT_BASE
 
@@ -105,7 +110,7 @@ test: deps
 test-unit: deps-build deps-test
 	@$(MAKE) --no-print-directory units
 	@tests/run.sh $(BUILD) unit
-units: $(UNITS) $(REPLAYS)
+units: $(UNITS) $(REPLAYS) $(CRASH)
 fuzzers: $(FUZZERS)
 asan: deps
 	@$(MAKE) --no-print-directory all units BUILD=build/asan CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"
@@ -129,7 +134,7 @@ tidy:
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')
 clean:
-	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/unit $(BUILD)/asan $(BUILD)/fuzz
+	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
 .PHONY: all deps up down status logs test test-unit units asan fuzz fuzzers bench tidy format clean
 .SECONDARY:

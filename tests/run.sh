@@ -30,13 +30,19 @@ done
 
 if tests/unit/test_layers.sh; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 
-if [[ ${2:-} != unit ]]; then
-    VOTE_BIN=$build/bin /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/integration 2>&1 | tee "$output"
+run_pytest() { # DIRECTORY: its tests, with servers of their own
+    local code bad
+    VOTE_BIN=$build/bin /usr/bin/python3 -m pytest -q -p no:cacheprovider "$1" 2>&1 | tee "$output"
     code=${PIPESTATUS[0]}
     passed=$((passed + $(count passed)))
     bad=$(($(count failed) + $(count error)))
     ((code == 0 || bad > 0)) || bad=1
     failed=$((failed + bad))
+}
+
+if [[ ${2:-} != unit ]]; then
+    run_pytest tests/integration
+    run_pytest tests/fault
 fi
 echo "$passed passed, $failed failed"
 ((failed == 0 && passed > 0))

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # kafka.sh - a private Apache Kafka (KRaft, one node): kafka.sh start DIR PORT [CONTROLLER_PORT] | stop DIR | status DIR
-# SPDX-License-Identifier: Apache-2.0
+# KAFKA_PROPERTIES adds lines to server.properties, of which the last one of a name counts; KAFKA_FORMAT replaces the
+# arguments of the storage tool, for a node of several. SPDX-License-Identifier: Apache-2.0
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=server.sh
@@ -22,13 +23,14 @@ offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
+${KAFKA_PROPERTIES:-}
 PROPERTIES
 }
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 start() {
-    local dir=$1 port=$2 controller=${3:-$(($2 + 1))} libs
+    local dir=$1 port=$2 controller=${3:-$(($2 + 1))} libs format
     mkdir -p "$dir"
     dir=$(cd "$dir" && pwd)
     if running_pid "$dir" >/dev/null; then echo "kafka: already running"; return; fi
@@ -38,8 +40,9 @@ start() {
     refuse_taken_port kafka "$controller"
     write_properties "$dir" "$port" "$controller"
     if [[ ! -s $dir/data/meta.properties ]]; then
-        java -cp "$libs/*" kafka.tools.StorageTool format --standalone -t "$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c1-22)" \
-            -c "$dir/server.properties" >"$dir/format.log" 2>&1 || { cat "$dir/format.log" >&2; die "kafka: format failed"; }
+        read -ra format <<<"${KAFKA_FORMAT:---standalone -t $(head -c 16 /dev/urandom | base64 | tr '+/' 'ab' | cut -c1-22)}"
+        java -cp "$libs/*" kafka.tools.StorageTool format "${format[@]}" -c "$dir/server.properties" \
+            >"$dir/format.log" 2>&1 || { cat "$dir/format.log" >&2; die "kafka: format failed"; }
     fi
     launch kafka "$dir" java -Xms256m -Xmx512m -XX:+UseG1GC -Djava.awt.headless=true \
         -cp "$libs/*" kafka.Kafka "$dir/server.properties"

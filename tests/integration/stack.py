@@ -17,6 +17,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BIN = os.path.join(ROOT, os.environ.get("VOTE_BIN", "build/bin"))
 SCRIPTS = os.path.join(ROOT, "pipelines", "local")
 SECRET = "a secret that is only for tests, 32+"
+# A test may want a killed member soon forgotten; and a broker that lives for minutes is not worth the second compiler.
+KAFKA_ENV = {"KAFKA_PROPERTIES": "group.min.session.timeout.ms=1000", "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
 
 
 given_ports = set()
@@ -60,11 +62,11 @@ class Tool:
         self.log = os.path.join(stack.directory, f"{name}-{self.admin_port}.log")
         self.process = None
 
-    def start(self, ready=True):
+    def start(self, ready=True, env=None):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [os.path.join(BIN, self.name), "--admin-listen", f"127.0.0.1:{self.admin_port}", *self.arguments],
-                env=self.stack.env, stderr=log, stdout=log, preexec_fn=die_with_parent)
+                env={**self.stack.env, **(env or {})}, stderr=log, stdout=log, preexec_fn=die_with_parent)
         if ready:
             wait_until(self.is_ready, 40, self.name + " ready")
         return self
@@ -118,7 +120,7 @@ class Stack:
             arguments.append(str(self.ports[name]))
         if verb == "start" and name == "kafka":
             arguments.append(str(self.ports["controller"]))
-        subprocess.run(arguments, check=True, timeout=300)
+        subprocess.run(arguments, check=True, timeout=300, env={**os.environ, **KAFKA_ENV})
 
     def start_servers(self):
         for name in ("postgres", "redis", "kafka"):
@@ -197,6 +199,11 @@ class Stack:
 
     def counts(self, project):
         return self.sql("select upvotes, downvotes from vote.projects where project_id = %s", project)[0]
+
+    def shown(self, project):
+        """What Redis has: upvotes, downvotes, how many votes are on their way; {} when it has nothing."""
+        state = self.redis().hgetall("vote:state:{%s}" % project)
+        return state and (int(state["upvotes"]), int(state["downvotes"]), int(state["pending"]))
 
     def assert_totals_equal_rows(self):
         wrong = self.sql(

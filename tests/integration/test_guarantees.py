@@ -7,9 +7,9 @@ import time
 import uuid
 
 import requests
-from confluent_kafka import Consumer, Producer, TopicPartition
 
 from stack import BIN, ROOT, free_port, wait_until
+from topics import produce, requests_log, wait_applied
 
 LONDON = ROOT + "/tests/data/london.votes.csv"
 
@@ -35,40 +35,6 @@ def finish(load):
     assert load.returncode == 0, output
     assert "accepted          640\n" in output and "refused           0" in output
     return output
-
-
-def requests_log(stack):
-    """Every record of vote.requests as (key, value, headers)."""
-    consumer = Consumer({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"], "group.id": "none",
-                         "enable.partition.eof": True})
-    partitions = consumer.list_topics("vote.requests", 10).topics["vote.requests"].partitions
-    consumer.assign([TopicPartition("vote.requests", p, 0) for p in partitions])
-    records, ended = [], 0
-    while ended < len(partitions):
-        message = consumer.poll(10)
-        assert message is not None
-        if message.error():
-            ended += 1
-        else:
-            records.append((message.key(), message.value(), message.headers()))
-    consumer.close()
-    return records
-
-
-def produce(stack, records):
-    producer = Producer({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"], "partitioner": "murmur2_random"})
-    for key, value, headers in records:
-        producer.produce("vote.requests", key=key, value=value, headers=headers)
-    assert producer.flush(30) == 0
-
-
-def wait_applied(stack):
-    """Until vote.progress has reached the end of the log."""
-    consumer = Consumer({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"], "group.id": "none"})
-    partitions = consumer.list_topics("vote.requests", 10).topics["vote.requests"].partitions
-    ends = sum(consumer.get_watermark_offsets(TopicPartition("vote.requests", p), 10)[1] for p in partitions)
-    consumer.close()
-    wait_until(lambda: stack.sql("select coalesce(sum(next_offset), 0) from vote.progress")[0][0] >= ends, 60, "applied")
 
 
 def test_G1_no_accepted_vote_is_lost_when_both_tools_are_killed(stack, project):

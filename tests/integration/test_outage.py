@@ -7,10 +7,9 @@ import time
 
 import pytest
 import requests
-from confluent_kafka import Consumer, TopicPartition
 
 from stack import free_port, wait_until
-from test_guarantees import requests_log, wait_applied
+from topics import requests_log, results_of, wait_applied
 
 
 @pytest.fixture
@@ -34,28 +33,6 @@ def timed_vote(stack, token, project, vote_type="up", url=None, **body):
     return answer, time.monotonic() - began
 
 
-def shown(stack, project):
-    state = stack.redis().hgetall("vote:state:{%s}" % project)
-    return state and (int(state["upvotes"]), int(state["downvotes"]), int(state["pending"]))
-
-
-def results_of(stack, request_ids):
-    """How often each request is in vote.results, with its event types."""
-    consumer = Consumer({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"], "group.id": "none", "enable.partition.eof": True})
-    partitions = consumer.list_topics("vote.results", 10).topics["vote.results"].partitions
-    consumer.assign([TopicPartition("vote.results", p, 0) for p in partitions])
-    found, ended = {}, 0
-    while ended < len(partitions):
-        message = consumer.poll(10)
-        assert message is not None
-        if message.error():
-            ended += 1
-        elif json.loads(message.value())["request_id"] in request_ids:
-            found.setdefault(json.loads(message.value())["request_id"], []).append(dict(message.headers())["ce_type"].decode())
-    consumer.close()
-    return found
-
-
 # Redis
 
 def test_redis_stopped_votes_are_taken_and_the_state_is_right_afterwards(stack, project, own):
@@ -74,7 +51,7 @@ def test_redis_stopped_votes_are_taken_and_the_state_is_right_afterwards(stack, 
     def right():
         assert stack.vote(tokens[5], project, "up", toggle=False, url=url).status_code == 202
         wait_applied(stack)
-        return stack.counts(project) == (6, 0) and shown(stack, project) == (6, 0, 0)
+        return stack.counts(project) == (6, 0) and stack.shown(project) == (6, 0, 0)
     wait_until(right, 20, "redis shows what postgres has")
 
 
@@ -223,7 +200,7 @@ def test_G1_kafka_stopped_votes_are_applied_at_once_and_relayed_afterwards(stack
     assert {len(types) for request, types in results_of(stack, request_ids[1:]).items()} == {1}
     assert stack.counts(project) == (12, 0)
     wait_until(lambda: stack.vote(tokens[1], project, "up", toggle=False, url=url).status_code == 202 and breaker(tool) == 0, 20, "the breaker closes")
-    wait_until(lambda: shown(stack, project) == (12, 0, 0), 20, "redis settles")
+    wait_until(lambda: stack.shown(project) == (12, 0, 0), 20, "redis settles")
     assert stack.run("vote-admin", "audit").returncode == 0
 
 
@@ -237,7 +214,7 @@ def test_kafka_and_postgres_stopped_is_503_and_nothing_is_counted_later(stack, p
         answers = [stack.vote(token, project, "down", url=url) for _ in range(3)]
         assert {a.status_code for a in answers} == {503} and int(answers[0].headers["Retry-After"]) >= 1
         assert answers[0].json()["type"].endswith("temporary-reduced-capacity")
-        assert shown(stack, project)[:2] == (1, 0)
+        assert stack.shown(project)[:2] == (1, 0)
         assert stack.redis().hget("vote:voters:{%s}" % project, "both-" + project) in (None, "0")
     finally:
         stack.server("start", "postgres")
@@ -262,13 +239,13 @@ def test_G7_a_ghost_of_a_killed_ingest_is_gone_within_the_grace(stack, project, 
         kafka_away()
         failed = threading.Thread(target=lambda: pytest.raises(requests.RequestException, stack.vote, token, project, "down", url=url))
         failed.start()
-        wait_until(lambda: shown(stack, project)[:2] == (0, 1), 5, "the ghost")
+        wait_until(lambda: stack.shown(project)[:2] == (0, 1), 5, "the ghost")
         born = time.monotonic()
         ghost = next(name[2:] for name in stack.redis().hkeys("vote:pending:{%s}" % project) if name.startswith("r:"))
         tool.kill()
         failed.join()
         kafka_away.back()
-        wait_until(lambda: shown(stack, project) == (1, 0, 0), grace + 5, "the ghost is gone")
+        wait_until(lambda: stack.shown(project) == (1, 0, 0), grace + 5, "the ghost is gone")
         assert time.monotonic() - born < grace
         assert stack.status(token, ghost)["state"] == "failed"
         assert wait_until(lambda: results_of(stack, [ghost]), 10) == {ghost: ["vote.failed.v1"]}

@@ -1,12 +1,14 @@
 # conftest.py - one set of servers and tools for the whole run. SPDX-License-Identifier: Apache-2.0
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 
 import pytest
 
-from stack import Stack
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "integration"))
+from stack import Stack  # noqa: E402
 
 
 @pytest.fixture(scope="session")
