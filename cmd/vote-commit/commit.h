@@ -155,6 +155,7 @@ struct commit {
     struct parked parked;
     int64_t lag_next_us, sweep_next_us, ledger_next_us;
     int64_t in_flight_us;   /* when the batch in flight was sent */
+    bool was_assigned;      /* or revoked: the group has had us as a member */
     bool must_rewind;       /* what was read is not what comes next */
     bool holding;           /* a batch waits for Postgres: nothing more is read meanwhile */
     char owner[OWNER_SIZE]; /* host:pid, for people who look into vote.progress */

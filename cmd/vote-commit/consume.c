@@ -22,6 +22,7 @@ static void consume_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t code,
                                  rd_kafka_topic_partition_list_t *list, void *opaque)
 {
     struct commit *commit = ((struct kafka_health *)opaque)->owner;
+    commit->was_assigned = true;
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && place_partitions(commit, list)) {
         rd_kafka_error_destroy(rd_kafka_incremental_assign(consumer, list));
         if (commit->holding)
@@ -85,9 +86,26 @@ bool consume_open(struct commit *commit, struct error *error)
     return consume_subscribe(commit, error);
 }
 
+/* Waits a while for the first assignment, which a start that is stopped at once has under way. */
+static void consume_await_assignment(struct commit *commit)
+{
+    int64_t until_us = clock_mono_us() + commit->config->drain_timeout_us / 2;
+    while (!commit->was_assigned && clock_mono_us() < until_us && stop_asked(&commit->stop) < 2) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(commit->consumer, 100);
+        if (message)
+            rd_kafka_message_destroy(message);
+    }
+}
+
 void consume_close(struct commit *commit)
 {
     if (!commit->consumer)
+        return;
+    if (!commit->failure.code)
+        consume_await_assignment(commit);
+    /* librdkafka 2.0.2 aborts when a cooperative member that was never assigned is destroyed
+     * (its issue 4312): such a one is left to the end of the process. */
+    if (!commit->was_assigned)
         return;
     rd_kafka_consumer_close(commit->consumer);
     rd_kafka_destroy(commit->consumer);
