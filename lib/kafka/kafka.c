@@ -163,3 +163,16 @@ void kafka_traceparent(const rd_kafka_headers_t *headers, char traceparent[TRACE
         memcpy(incoming, value, size);
     traceparent_continue(incoming, traceparent);
 }
+
+bool kafka_header_text(const rd_kafka_message_t *message, const char *name, char *text, size_t size)
+{
+    rd_kafka_headers_t *headers;
+    const void *value = NULL;
+    size_t length = 0;
+    if (rd_kafka_message_headers(message, &headers) ||
+        rd_kafka_header_get_last(headers, name, &value, &length) || !value || length >= size)
+        return false;
+    memcpy(text, value, length);
+    text[length] = '\0';
+    return true;
+}

@@ -51,6 +51,10 @@ rd_kafka_headers_t *kafka_event_headers(const char *type, const char *source, co
 /* Continues the traceparent of a record's headers (NULL: it has none), or makes a new one. */
 void kafka_traceparent(const rd_kafka_headers_t *headers, char traceparent[TRACEPARENT_SIZE]);
 
+/* Copies the last header of that name as text; false when there is none, or it does not fit. */
+bool kafka_header_text(const rd_kafka_message_t *message, const char *name, char *text, size_t size)
+    __attribute__((warn_unused_result));
+
 /* Takes over an incoming traceparent's trace id and its sampled bit with a new parent id; NULL or
  * malformed: a new trace, which is sampled (W3C Trace Context section 3.2). */
 void traceparent_continue(const char *incoming, char traceparent[TRACEPARENT_SIZE]);

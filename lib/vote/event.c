@@ -5,6 +5,7 @@
 #include "base/json.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const type_names[] = {"down", "none", "up"};
@@ -210,20 +211,94 @@ static bool request_decode_rest(struct request *request, const json_t *object, s
     return true;
 }
 
-bool request_decode(struct request *request, const void *json, size_t size, struct error *error)
+/* The object that the bytes are, which the caller gives back with json_decref; NULL with the error
+ * filled when they are none. */
+static json_t *object_load(const void *json, size_t size, struct error *error)
 {
     json_error_t problem;
-    *request = (struct request){0};
-    if (!json_depth_is_within(json, size, DEPTH_MAX))
-        return error_set(error, ERROR_DATA, "nested deeper than %d levels", DEPTH_MAX);
+    if (!json_depth_is_within(json, size, DEPTH_MAX)) {
+        error_set(error, ERROR_DATA, "nested deeper than %d levels", DEPTH_MAX);
+        return NULL;
+    }
     json_t *object = json_loadb(json ? json : "", size, JSON_REJECT_DUPLICATES, &problem);
     if (!object)
-        return error_set(error, ERROR_DATA, "not JSON: line %d column %d", problem.line,
-                         problem.column);
-    bool decoded = json_is_object(object) || error_set(error, ERROR_DATA, "not a JSON object");
-    decoded = decoded && request_decode_ids(request, object, error) &&
-              request_decode_vote(request, object, error) &&
-              request_decode_rest(request, object, error);
+        error_set(error, ERROR_DATA, "not JSON: line %d column %d", problem.line, problem.column);
+    if (!object || json_is_object(object))
+        return object;
+    error_set(error, ERROR_DATA, "not a JSON object");
+    json_decref(object);
+    return NULL;
+}
+
+static bool request_take(struct request *request, const json_t *object, struct error *error)
+{
+    *request = (struct request){0};
+    return request_decode_ids(request, object, error) &&
+           request_decode_vote(request, object, error) &&
+           request_decode_rest(request, object, error);
+}
+
+bool request_decode(struct request *request, const void *json, size_t size, struct error *error)
+{
+    json_t *object = object_load(json, size, error);
+    bool decoded = object && request_take(request, object, error);
+    json_decref(object);
+    return decoded;
+}
+
+static bool outcome_of_type(const char *type, enum vote_outcome *outcome)
+{
+    static const char *const types[] = {"vote.cast.v1", "vote.removed.v1", "vote.reconciled.v1",
+                                        "vote.superseded.v1", "vote.failed.v1"};
+    static const enum vote_outcome outcomes[] = {OUTCOME_COMMITTED, OUTCOME_COMMITTED,
+                                                 OUTCOME_RECONCILED, OUTCOME_SUPERSEDED,
+                                                 OUTCOME_FAILED};
+    int index;
+    if (!name_find(types, 5, type, &index))
+        return false;
+    *outcome = outcomes[index];
+    return true;
+}
+
+static bool member_count(const json_t *object, const char *name, int64_t *value,
+                         struct error *error)
+{
+    const json_t *member = json_object_get(object, name);
+    if (!json_is_integer(member) || json_integer_value(member) < 0)
+        return error_set(error, ERROR_DATA, "%s is not a whole number", name);
+    *value = json_integer_value(member);
+    return true;
+}
+
+/* `user_vote` is ours, beside the contract's members: without it, the vote stands as it was asked
+ * for. */
+static bool result_take(struct result *result, const json_t *object, struct error *error)
+{
+    const char *committed_at = member_text(object, "committed_at", error);
+    const char *reason = json_string_value(json_object_get(object, "reason"));
+    const char *standing = json_string_value(json_object_get(object, "user_vote"));
+    result->standing = result->request->vote_type;
+    if (reason)
+        snprintf(result->reason, sizeof result->reason, "%s", reason);
+    if (standing && !vote_type_parse(standing, &result->standing))
+        return error_set(error, ERROR_DATA, "user_vote is not up, down or none");
+    if (committed_at && !clock_parse_ms(committed_at, &result->committed_at_ms))
+        return error_set(error, ERROR_DATA, "committed_at is not an RFC 3339 time");
+    result->community_score = json_number_value(json_object_get(object, "community_score"));
+    return committed_at && member_count(object, "upvotes", &result->upvotes, error) &&
+           member_count(object, "downvotes", &result->downvotes, error) &&
+           member_count(object, "version", &result->version, error);
+}
+
+bool result_decode(struct result *result, struct request *request, const char *type,
+                   const void *json, size_t size, struct error *error)
+{
+    *result = (struct result){.request = request};
+    if (!outcome_of_type(type, &result->outcome))
+        return error_set(error, ERROR_DATA, "ce_type is not one of a result");
+    json_t *object = object_load(json, size, error);
+    bool decoded =
+        object && request_take(request, object, error) && result_take(result, object, error);
     json_decref(object);
     return decoded;
 }

@@ -72,6 +72,12 @@ bool request_decode(struct request *request, const void *json, size_t size, stru
 
 void result_encode(const struct result *result, struct buf *json);
 
+/* Reads the JSON of a vote.results record whose CloudEvents `type` is given; fills both, and joins
+ * them. */
+bool result_decode(struct result *result, struct request *request, const char *type,
+                   const void *json, size_t size, struct error *error)
+    __attribute__((warn_unused_result));
+
 /* "vote.cast.v1", "vote.removed.v1", ... (CloudEvents `type`). */
 const char *result_event_type(const struct result *result);
 

@@ -31,6 +31,47 @@ static void a_request_reads_back_as_it_was(void **state)
     buf_free(&json);
 }
 
+static void a_result_reads_back_as_it_was(void **state)
+{
+    (void)state;
+    static const enum vote_outcome outcomes[] = {OUTCOME_COMMITTED, OUTCOME_RECONCILED,
+                                                 OUTCOME_SUPERSEDED, OUTCOME_FAILED};
+    for (size_t i = 0; i < 4; i++) {
+        struct result written = {.request = &sample,
+                                 .outcome = outcomes[i],
+                                 .standing = VOTE_DOWN,
+                                 .upvotes = 3,
+                                 .downvotes = 4,
+                                 .community_score = 0.25,
+                                 .version = 9,
+                                 .reason = "why",
+                                 .committed_at_ms = 1795457019700};
+        struct result read;
+        struct request request;
+        struct error error;
+        struct buf json = {0};
+        result_encode(&written, &json);
+        assert_true(result_decode(&read, &request, result_event_type(&written), json.data,
+                                  json.size, &error));
+        assert_true(read.outcome == outcomes[i] && read.standing == VOTE_DOWN);
+        assert_true(read.upvotes == 3 && read.downvotes == 4 && read.version == 9);
+        assert_true(read.committed_at_ms == 1795457019700 && read.request == &request);
+        assert_string_equal(read.reason, "why");
+        assert_string_equal(request.user_id, sample.user_id);
+        buf_free(&json);
+    }
+}
+
+static void a_result_of_another_type_is_none(void **state)
+{
+    (void)state;
+    struct result result;
+    struct request request;
+    struct error error;
+    assert_false(result_decode(&result, &request, "vote.requested.v1", "{}", 2, &error));
+    assert_non_null(strstr(error.text, "ce_type"));
+}
+
 /* Takes the sample's JSON, replaces `from` by `to`, and expects a refusal that names `word`. */
 static void assert_refused(const char *from, const char *to, const char *word)
 {
@@ -100,6 +141,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_reads_back_as_it_was),
+        cmocka_unit_test(a_result_reads_back_as_it_was),
+        cmocka_unit_test(a_result_of_another_type_is_none),
         cmocka_unit_test(a_bad_member_is_named),
         cmocka_unit_test(what_is_no_object_is_refused),
         cmocka_unit_test(the_event_type_says_what_happened),
