@@ -170,6 +170,8 @@ struct sio_callbacks {
     enum sio_overflow (*overflow)(struct sio_client *client, struct sio_frame *frame);
     /* After sio_server_drain: no client is left. */
     void (*drained)(struct sio_server *server);
+    /* Set: the server is a plain Engine.IO one, without namespaces; this is every message. */
+    void (*message)(struct sio_client *client, const struct sio_bytes *message, bool is_binary);
 };
 
 /* --- The server ---------------------------------------------------------------------------- */
@@ -180,7 +182,7 @@ struct sio_server *sio_server_new(const struct sio_config *config,
                                   const struct sio_callbacks *callbacks, void *context);
 struct sio_namespace *sio_namespace_add(struct sio_server *server, const char *name); /* "/" */
 
-/* Frees all, without telling anybody. Close its transports first (transport_close). */
+/* Frees all, without telling anybody. Close its transports first (sio_transport_close). */
 void sio_server_free(struct sio_server *server);
 
 void *sio_server_context(const struct sio_server *server);
@@ -251,6 +253,9 @@ const char *sio_client_address(const struct sio_client *client);
 enum sio_transport_kind sio_client_transport(const struct sio_client *client);
 size_t sio_client_queued_frames(const struct sio_client *client);
 size_t sio_client_queued_bytes(const struct sio_client *client);
+
+/* Sends a message as it is, on a plain Engine.IO server (sio_callbacks.message). */
+void sio_client_send(struct sio_client *client, const struct sio_bytes *message, bool is_binary);
 
 /* Gives up queued frames for which `superseded` says true; returns how many. */
 size_t sio_client_drop(struct sio_client *client,

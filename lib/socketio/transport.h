@@ -14,17 +14,22 @@ struct sio_transport;
 struct uv_loop_s;
 
 /* Listens on HOST:PORT (port 0: any that is free) and serves `server` whenever the loop runs.
- * `server` and `loop` are borrowed until transport_close. */
-bool transport_open(struct sio_transport **transport, struct sio_server *server,
-                    struct uv_loop_s *loop, const char *listen, struct error *error)
+ * `server` and `loop` are borrowed until sio_transport_close. */
+bool sio_transport_open(struct sio_transport **transport, struct sio_server *server,
+                        struct uv_loop_s *loop, const char *listen, struct error *error)
     __attribute__((warn_unused_result));
 
+/* Serves another server, with a path of its own, on the same port. At most TRANSPORT_SERVERS_MAX.
+ */
+void sio_transport_add(struct sio_transport *transport, struct sio_server *server);
+enum { TRANSPORT_SERVERS_MAX = 4 };
+
 /* The port it listens on. */
-int transport_port(const struct sio_transport *transport);
+int sio_transport_port(const struct sio_transport *transport);
 
 /* Cuts all connections, without disconnect callbacks, and frees the transport; it turns the loop
  * until its handles are closed. Call it when the loop has stopped (uv_stop), before
  * sio_server_free. NULL is fine. */
-void transport_close(struct sio_transport *transport);
+void sio_transport_close(struct sio_transport *transport);
 
 #endif
