@@ -228,8 +228,8 @@ void client_await_namespace(struct sio_client *client)
 {
     struct sio_server *server = client->server;
     if (client_is_open(client) && !server->callbacks->message)
-        deadline_set(&server->connects, &client->patience, client,
-                     clock_mono_us() + server->config->connect_timeout_us);
+        server_set_deadline(server, &server->connects, &client->patience, client,
+                            server->config->connect_timeout_us);
 }
 
 void engine_open(struct sio_server *server, enum sio_transport_kind kind, struct sio_link *link,
@@ -238,11 +238,10 @@ void engine_open(struct sio_server *server, enum sio_transport_kind kind, struct
     struct sio_client *client = client_new(server, kind, address);
     *link = (struct sio_link){client, kind == SIO_POLLING ? LINK_POLL : LINK_WEBSOCKET};
     *(kind == SIO_POLLING ? &client->poll : &client->websocket) = link;
-    deadline_set(&server->pings, &client->ping, client,
-                 clock_mono_us() + server->config->ping_interval_us);
+    server_set_deadline(server, &server->pings, &client->ping, client,
+                        server->config->ping_interval_us);
     client_await_namespace(client);
     client_greet(client);
-    server_arm(server);
 }
 
 void client_ping(struct sio_client *client, int64_t due_us)
@@ -314,7 +313,7 @@ static void client_leave(struct sio_client *client)
     deadline_clear(&client->ping);
     deadline_clear(&client->upgrade);
     deadline_clear(&client->patience);
-    link_drop(&client->probe, false);
+    link_drop(&client->probe, true);
     link_detach(&client->post);
     assembly_free(client->assembly);
     client->assembly = NULL;
@@ -334,7 +333,7 @@ void client_close(struct sio_client *client)
         client_end(client);
         return;
     }
-    deadline_set(&server->closings, &client->patience, client, clock_mono_us() + CLOSING_US);
+    server_set_deadline(server, &server->closings, &client->patience, client, CLOSING_US);
     client_wake(client);
 }
 

@@ -218,6 +218,7 @@ struct sio_server {
     struct queue held;             /* what is emitted to it meanwhile */
     struct deadline_list pings, pongs, connects, closings, upgrades, acks;
     struct sio_frame *ping, *pong_probe;
+    int64_t next_turn_us; /* when the transport calls engine_turn at the latest */
     uint64_t next_number;
     bool is_draining, is_drained;
     int64_t drain_from_us, drain_spread_us;
@@ -253,6 +254,8 @@ void assembly_free(struct assembly *assembly);
 void room_leave_all(struct sio_socket *socket);
 
 /* server.c */
+void server_set_deadline(struct sio_server *server, struct deadline_list *list,
+                         struct deadline *deadline, void *owner, int64_t duration_us);
 void server_settle(struct sio_server *server); /* closes what is doomed, frees what is gone */
 void *server_allocate(size_t size);            /* zeroed; aborts */
 void server_make_sid(char sid[SID_SIZE]);

@@ -152,8 +152,8 @@ static void message_receive(struct sio_client *client, const char *data, size_t 
 static void pong_receive(struct sio_client *client)
 {
     struct sio_server *server = client->server;
-    deadline_set(&server->pings, &client->ping, client,
-                 clock_mono_us() + server->config->ping_interval_us);
+    server_set_deadline(server, &server->pings, &client->ping, client,
+                        server->config->ping_interval_us);
 }
 
 static void close_receive(struct sio_client *client)
@@ -242,8 +242,8 @@ bool engine_probe(struct sio_client *client, struct sio_link *link)
     if (!client_is_open(client) || client->kind != SIO_POLLING || client->probe)
         return false;
     link_attach(&client->probe, client, link, LINK_PROBE);
-    deadline_set(&server->upgrades, &client->upgrade, client,
-                 clock_mono_us() + server->config->upgrade_timeout_us);
+    server_set_deadline(server, &server->upgrades, &client->upgrade, client,
+                        server->config->upgrade_timeout_us);
     return true;
 }
 
@@ -283,7 +283,7 @@ static void probe_receive(struct sio_client *client, const char *text, size_t si
     } else {
         deadline_clear(&client->upgrade);
         client->has_probed = false;
-        link_drop(&client->probe, false);
+        link_drop(&client->probe, true);
     }
 }
 

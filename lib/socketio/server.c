@@ -103,6 +103,18 @@ void server_arm(struct sio_server *server)
         server->ops->arm(server->transport);
 }
 
+/* `duration_us` from now on. */
+void server_set_deadline(struct sio_server *server, struct deadline_list *list,
+                         struct deadline *deadline, void *owner, int64_t duration_us)
+{
+    int64_t due_us = clock_mono_us() + duration_us;
+    deadline_set(list, deadline, owner, due_us);
+    if (due_us < server->next_turn_us) {
+        server->next_turn_us = due_us;
+        server_arm(server);
+    }
+}
+
 struct sio_server *sio_server_new(const struct sio_config *config,
                                   const struct sio_callbacks *callbacks, void *context)
 {
@@ -112,6 +124,7 @@ struct sio_server *sio_server_new(const struct sio_config *config,
     server->context = context;
     server->ping = frame_from_text("2", 1);
     server->pong_probe = frame_from_text("3probe", 6);
+    server->next_turn_us = INT64_MAX;
     table_init(&server->clients);
     table_init(&server->sockets);
     return server;
@@ -222,7 +235,7 @@ static void run_deadlines(struct sio_server *server, int64_t now_us)
     while ((owner = deadline_take(&server->upgrades, now_us, &due_us))) {
         struct sio_client *client = owner;
         client->has_probed = false;
-        link_drop(&client->probe, false);
+        link_drop(&client->probe, true);
     }
 }
 
@@ -266,6 +279,19 @@ static int64_t earliest(const struct sio_server *server)
     return due_us;
 }
 
+/* Returns whether the drain goes on. */
+static bool drain_turn(struct sio_server *server)
+{
+    if (!server->is_draining || server->is_drained)
+        return false;
+    if (server->all)
+        return true;
+    server->is_drained = true;
+    if (server->callbacks->drained)
+        server->callbacks->drained(server);
+    return false;
+}
+
 int64_t engine_turn(struct sio_server *server)
 {
     int64_t now_us = clock_mono_us();
@@ -273,14 +299,9 @@ int64_t engine_turn(struct sio_server *server)
     if (server->is_draining && !server->is_drained)
         run_drain(server, now_us);
     server_settle(server);
-    int64_t due_us = earliest(server);
-    if (!server->is_draining || server->is_drained)
-        return due_us;
-    if (!server->all) {
-        server->is_drained = true;
-        if (server->callbacks->drained)
-            server->callbacks->drained(server);
-        return due_us;
-    }
-    return due_us < now_us + DRAIN_STEP_US ? due_us : now_us + DRAIN_STEP_US;
+    int64_t due_us = earliest(server), step_us = now_us + DRAIN_STEP_US;
+    if (drain_turn(server) && step_us < due_us)
+        due_us = step_us;
+    server->next_turn_us = due_us;
+    return due_us;
 }

@@ -3,8 +3,6 @@
  * Apache-2.0 */
 #include "socketio/engine.h"
 
-#include "base/clock.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,10 +63,8 @@ void sio_emit_ack(struct sio_socket *socket, const struct sio_message *message,
     ack->socket = socket;
     ack->next = socket->acks;
     socket->acks = ack;
-    deadline_set(&server->acks, &ack->deadline, ack,
-                 clock_mono_us() + server->config->ack_timeout_us);
+    server_set_deadline(server, &server->acks, &ack->deadline, ack, server->config->ack_timeout_us);
     socket_send_new(socket, frame_event(socket->namespace->name, ack->id, message));
-    server_arm(server);
 }
 
 /* --- Acknowledgements ------------------------------------------------------------------------ */
