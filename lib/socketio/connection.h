@@ -21,7 +21,6 @@ struct sio_transport {
     size_t connection_count, connections_max;
     bool deflates;
     bool is_closing;
-    bool timer_is_closed;
 };
 
 struct connection {

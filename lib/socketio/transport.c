@@ -236,7 +236,7 @@ void sio_transport_add(struct sio_transport *transport, struct sio_server *serve
 bool sio_transport_open(struct sio_transport **opened, struct sio_server *server,
                         struct uv_loop_s *loop, const char *listen, struct error *error)
 {
-    int port;
+    int port = 0;
     char host[NI_MAXHOST];
     *opened = NULL;
     if (!split_listen(listen, host, &port, error) || !try_listen(listen, host, port, error))
@@ -255,9 +255,20 @@ int sio_transport_port(const struct sio_transport *transport)
     return lws_get_vhost_listen_port(transport->vhost);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void see_closing(uv_handle_t *handle, void *any)
 {
-    ((struct sio_transport *)handle->data)->timer_is_closed = true;
+    *(bool *)any |= uv_is_closing(handle) != 0;
+}
+
+/* Turns the loop until what is being closed has been, and what that closes in turn. */
+static void finish_closing(uv_loop_t *loop)
+{
+    bool any;
+    do {
+        any = false;
+        uv_run(loop, UV_RUN_NOWAIT);
+        uv_walk(loop, see_closing, &any);
+    } while (any);
 }
 
 void sio_transport_close(struct sio_transport *transport)
@@ -266,11 +277,13 @@ void sio_transport_close(struct sio_transport *transport)
         return;
     transport->is_closing = true;
     uv_timer_stop(&transport->timer);
-    uv_close((uv_handle_t *)&transport->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&transport->timer, NULL);
     if (transport->context)
         lws_context_destroy(transport->context);
-    while (transport->context || !transport->timer_is_closed)
-        uv_run(transport->loop, UV_RUN_NOWAIT);
+    finish_closing(transport->loop);
+    /* on a loop that is not its own, libwebsockets wants to be asked again once all is closed */
+    if (transport->context)
+        lws_context_destroy(transport->context);
     for (size_t i = 0; i < transport->server_count; i++)
         engine_attach(transport->servers[i], NULL, NULL);
     free(transport);
