@@ -31,9 +31,12 @@ TOKEN    := $(BUILD)/obj/lib/vote/token.o
 KNOWN    := $(BUILD)/obj/lib/vote/token_cache.o $(BUILD)/obj/lib/vote/token_config.o
 SCRIPTS  := $(BUILD)/gen/scripts.o $(BUILD)/obj/lib/vote/keys.o
 OPENAPI  := $(BUILD)/gen/openapi.o
+SOCKETIO_NET := lib/socketio/transport lib/socketio/http lib/socketio/websocket
+SOCKETIO := $(filter-out $(SOCKETIO_NET:%=$(BUILD)/obj/%.o),$(call objects,lib/socketio))
+SOCKETIO_TRANSPORT := $(SOCKETIO_NET:%=$(BUILD)/obj/%.o)
 MIGRATIONS := $(BUILD)/gen/migrations.o
 
-all: $(BINS) $(MANS)
+all: $(BINS) $(MANS) $(BUILD)/test/socketio
 
 LINK = @mkdir -p $(@D) && echo "  link $@" && $(CC) $(FLAGS) $(LDFLAGS) -o $@ $^
 cmd  = $(call objects,cmd/$(1))
@@ -48,6 +51,9 @@ $(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT)
 	$(LINK) -lrdkafka -ljansson $(LIBS)
 $(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(TOKEN)
 	$(LINK) -lcurl -ljansson -ljwt $(LIBS)
+
+$(BUILD)/test/socketio: $(call objects,tests/socketio) $(BASE) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
+	$(LINK) -lwebsockets -luv -ljansson $(LIBS)
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D) && echo "  cc   $<" && $(CC) $(CPPFLAGS) $(FLAGS) -MMD -MP -c -o $@ $<
