@@ -43,12 +43,12 @@ void event_public(struct notify *notify, struct project *project)
     commit_encode(project->id, &project->counts, project->action, project->coalesced,
                   project->committed_at_ms, &json);
     buf_char(&json, '}');
-    struct sio_frame *frame =
-        sio_frame_new(notify->everyone, &(struct sio_message){.event = event_name(project->vote_type),
-                                                              .args = json.data,
-                                                              .args_size = json.size,
-                                                              .kind = KIND_PUBLIC,
-                                                              .key = project->key});
+    struct sio_frame *frame = sio_frame_new(
+        notify->everyone, &(struct sio_message){.event = event_name(project->vote_type),
+                                                .args = json.data,
+                                                .args_size = json.size,
+                                                .kind = KIND_PUBLIC,
+                                                .key = project->key});
     sio_broadcast(notify->everyone, project->room, frame, NULL);
     sio_frame_unref(frame);
     buf_free(&json);
@@ -98,9 +98,10 @@ void event_private(struct notify *notify, const struct result *result)
         failure_encode(result, &json);
     else
         success_encode(result, &json);
-    const char *name = failed                                  ? "vote:failed"
-                       : result->outcome == OUTCOME_COMMITTED ? event_name(result->request->vote_type)
-                                                              : "vote:reconciled";
+    const char *name = failed ? "vote:failed"
+                       : result->outcome == OUTCOME_COMMITTED
+                           ? event_name(result->request->vote_type)
+                           : "vote:reconciled";
     struct sio_frame *frame = sio_frame_new(
         notify->everyone,
         &(struct sio_message){.event = name, .args = json.data, .args_size = json.size});

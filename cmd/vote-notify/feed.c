@@ -62,7 +62,8 @@ static void feed_probe(struct feed *feed, struct reader *reader)
 {
     int64_t low, high;
     atomic_store(&feed->up, 0);
-    if (!rd_kafka_query_watermark_offsets(reader->client, TOPIC_RESULTS, 0, &low, &high, PROBE_MS)) {
+    if (!rd_kafka_query_watermark_offsets(reader->client, TOPIC_RESULTS, 0, &low, &high,
+                                          PROBE_MS)) {
         atomic_store(&reader->health.down, 0);
         atomic_store(&feed->up, 1);
     }

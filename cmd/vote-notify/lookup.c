@@ -1,5 +1,5 @@
-/* lookup.c - committed counts out of Postgres. What many subscriptions ask for meanwhile is asked in
- * one statement. SPDX-License-Identifier: Apache-2.0 */
+/* lookup.c - committed counts out of Postgres. What many subscriptions ask for meanwhile is asked
+ * in one statement. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-notify/notify.h"
 
 #include <stdlib.h>

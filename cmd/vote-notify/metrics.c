@@ -17,7 +17,8 @@ struct notify_metrics {
     char labels[2 * SIO_TRANSPORT_KINDS + SIO_REASONS][LABEL_SIZE];
 };
 
-static const char *label(struct notify_metrics *metrics, int at, const char *name, const char *value)
+static const char *label(struct notify_metrics *metrics, int at, const char *name,
+                         const char *value)
 {
     snprintf(metrics->labels[at], LABEL_SIZE, "%s=\"%s\"", name, value);
     return metrics->labels[at];
@@ -47,8 +48,8 @@ struct notify_metrics *notify_metrics_new(struct metrics *all)
         abort();
     register_labelled(metrics, all);
     metrics->sockets = metrics_gauge(all, "vote_notify_sockets", "Accepted sockets.", NULL, 1);
-    metrics->rooms =
-        metrics_gauge(all, "vote_notify_rooms", "Projects and users somebody is there for.", NULL, 1);
+    metrics->rooms = metrics_gauge(all, "vote_notify_rooms",
+                                   "Projects and users somebody is there for.", NULL, 1);
     metrics->queued_bytes = metrics_gauge(all, "vote_notify_queued_bytes",
                                           "Waiting for clients that read slowly.", NULL, 1);
     metrics->upgraded = metrics_counter(all, "vote_notify_upgraded_total",
@@ -59,8 +60,7 @@ struct notify_metrics *notify_metrics_new(struct metrics *all)
         metrics_counter(all, "vote_notify_packets_received_total", "Packets from clients.", NULL);
     metrics->packets_out =
         metrics_counter(all, "vote_notify_packets_sent_total", "Packets to clients.", NULL);
-    metrics->bytes_out =
-        metrics_counter(all, "vote_notify_sent_bytes_total", "Their bytes.", NULL);
+    metrics->bytes_out = metrics_counter(all, "vote_notify_sent_bytes_total", "Their bytes.", NULL);
     metrics->deliveries = metrics_counter(all, "vote_notify_messages_total",
                                           "Events times the clients they were queued for.", NULL);
     metrics->conflated = metrics_counter(all, "vote_notify_conflated_total",
@@ -91,8 +91,8 @@ void notify_metrics_tell(struct notify_metrics *metrics, const struct sio_stats 
     metric_set(metrics->rooms, (int64_t)stats->rooms);
     metric_set(metrics->queued_bytes, (int64_t)stats->queued_bytes);
     metric_set(metrics->upgraded, (int64_t)stats->upgraded);
-    metric_set(metrics->refused, (int64_t)(stats->refused_full + stats->refused_bad +
-                                           stats->refused_sockets));
+    metric_set(metrics->refused,
+               (int64_t)(stats->refused_full + stats->refused_bad + stats->refused_sockets));
     metric_set(metrics->packets_in, (int64_t)stats->packets_in);
     metric_set(metrics->packets_out, (int64_t)stats->packets_out);
     metric_set(metrics->bytes_out, (int64_t)stats->bytes_out);

@@ -144,8 +144,8 @@ static struct notify *notify_new(const struct notify_config *config, struct log 
     notify->everyone = sio_namespace_add(notify->server, "/");
     handles_open(notify);
     notify->lookup = lookup_open(config, log, &notify->loop, notify_on_found, notify);
-    notify->feed = feed_open(&config->kafka, log, &notify->loop, notify_on_notice, notify_on_live,
-                             notify);
+    notify->feed =
+        feed_open(&config->kafka, log, &notify->loop, notify_on_notice, notify_on_live, notify);
     return notify;
 }
 

@@ -49,7 +49,7 @@ static struct notify *notify_of(const struct sio_socket *socket)
 
 static bool refuse(struct sio_refusal *refusal, const char *why)
 {
-    snprintf(refusal->message, sizeof refusal->message, "%s", why);
+    snprintf(refusal->message, sizeof refusal->message, "%.119s", why);
     return false;
 }
 
@@ -236,8 +236,8 @@ static void session_add(struct notify *notify, struct sio_socket *socket, struct
     }
     if (session->project_count == session->project_capacity) {
         session->project_capacity = session->project_capacity ? 2 * session->project_capacity : 4;
-        session->projects = realloc(session->projects,
-                                    session->project_capacity * sizeof *session->projects);
+        session->projects =
+            realloc(session->projects, session->project_capacity * sizeof *session->projects);
         if (!session->projects)
             abort();
     }

@@ -207,10 +207,10 @@ static void http_dispatch(const struct http_server *server, struct http_request 
     buf_free(&allow);
 }
 
-static int http_on_request(struct mg_connection *connection, void *user)
+static int http_on_request(struct mg_connection *connection)
 {
     const struct mg_request_info *info = mg_get_request_info(connection);
-    struct http_server *server = user;
+    struct http_server *server = mg_get_user_data(mg_get_context(connection));
     struct http_request request = {.connection = connection,
                                    .method = info->request_method,
                                    .path = info->local_uri,
@@ -250,7 +250,10 @@ bool http_start(struct http_server **result, const struct http_settings *setting
         /* cross-origin calls are answered here, not by civetweb, which would let all of them in */
         "access_control_allow_origin", "", "access_control_allow_methods", "", NULL};
     /* clang-format on */
-    struct mg_callbacks callbacks = {.log_message = http_on_message};
+    /* Not mg_set_request_handler: the first requests may be there before it could be called, and
+     * would get a 404 of civetweb's own. */
+    struct mg_callbacks callbacks = {.begin_request = http_on_request,
+                                     .log_message = http_on_message};
     mg_init_library(0);
     errno = 0;
     server->civetweb = mg_start(&callbacks, server, options);
@@ -260,7 +263,6 @@ bool http_start(struct http_server **result, const struct http_settings *setting
         free(server);
         return false;
     }
-    mg_set_request_handler(server->civetweb, "**", http_on_request, server);
     *result = server;
     return true;
 }
