@@ -49,7 +49,9 @@ done
 cat <<SAY
 
 API        http://127.0.0.1:$PORT_API
-Metrics    http://127.0.0.1:$PORT_ADMIN_INGEST/metrics (ingest), http://127.0.0.1:$PORT_ADMIN_COMMIT/metrics (commit)
+Socket.IO  http://127.0.0.1:$PORT_NOTIFY
+Metrics    http://127.0.0.1:$PORT_ADMIN_INGEST/metrics (ingest), http://127.0.0.1:$PORT_ADMIN_COMMIT/metrics (commit),
+           http://127.0.0.1:$PORT_ADMIN_NOTIFY/metrics (notify)
 Kafka      127.0.0.1:$PORT_KAFKA    Postgres 127.0.0.1:$PORT_POSTGRES    Redis 127.0.0.1:$PORT_REDIS
 Logs       ${run#"$root"/}/*/*.log (make logs)
 

@@ -1,0 +1,394 @@
+# test_notify.py - what open browsers are told. SPDX-License-Identifier: Apache-2.0
+import json
+import random
+import signal
+import socket
+import threading
+import time
+import uuid
+
+import pytest
+import requests
+import socketio
+import websocket
+
+from stack import SECRET, free_port, wait_until
+from topics import produce, wait_applied
+
+
+class Browser:
+    """A Socket.IO client that keeps all it is told: (event, payload), in order."""
+
+    def __init__(self, url, token=None, transports=("websocket",), projects=()):
+        self.events, self.closed = [], 0
+        self.client = socketio.Client(reconnection=True, reconnection_delay=0.2, reconnection_delay_max=1)
+        self.client.on("*", self.keep)
+        self.client.on("disconnect", self.gone)
+        self.projects, self.answer = list(projects), None
+        self.client.on("connect", self.resubscribe)
+        self.client.connect(url, auth={"token": token} if token else None, transports=list(transports), wait_timeout=20)
+
+    def keep(self, event, payload):
+        self.events.append((event, payload))
+
+    def gone(self):
+        self.closed += 1
+
+    def resubscribe(self):
+        if self.projects:
+            self.client.emit("subscribe", {"project_ids": self.projects}, callback=self.keep_answer)
+
+    def keep_answer(self, answer):
+        self.answer = answer
+        for name, counts in answer.get("projects", {}).items():
+            self.events.append(("snapshot", dict(counts, project_id=name)))
+
+    def call(self, event, payload):
+        return self.client.call(event, payload, timeout=20)
+
+    def subscribe(self, *projects):
+        answer = self.call("subscribe", {"project_ids": list(projects)})
+        self.keep_answer(answer)
+        return answer
+
+    def of(self, project, *names):
+        return [payload for name, payload in list(self.events) if payload.get("project_id") == project and (not names or name in names)]
+
+    def close(self):
+        self.client.disconnect()
+        self.client.shutdown() if hasattr(self.client, "shutdown") else None
+
+
+class Wire(Browser):
+    """The same over the bare protocol, in the order of the wire, which the client above does not keep: it has a thread for
+    each message."""
+
+    def __init__(self, url, transport="websocket"):
+        self.events, self.closed, self.asked = [], 0, False
+        self.session, self.url = requests.Session(), url + "/socket.io/?EIO=4&transport="
+        if transport == "websocket":
+            self.socket = websocket.create_connection(self.url.replace("http", "ws") + transport, timeout=20)
+            self.receive, self.send = lambda: [self.socket.recv()], self.socket.send
+        else:
+            sid = json.loads(self.session.get(self.url + transport, timeout=20).text[1:])["sid"]
+            self.url += f"polling&sid={sid}"
+            self.receive = lambda: self.session.get(self.url, timeout=60).text.split("\x1e")
+            self.send = lambda packet: requests.post(self.url, packet, timeout=20)
+        self.send("40")
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+
+    def read(self):
+        try:
+            while True:
+                for packet in self.receive():
+                    self.take(packet)
+        except (OSError, websocket.WebSocketException, requests.RequestException):
+            self.closed += 1
+
+    def take(self, packet):
+        if packet == "2":
+            self.send("3")
+        elif packet.startswith("42"):
+            self.events.append(tuple(json.loads(packet[2:])))
+        elif packet.startswith("43"):
+            self.keep_answer(json.loads(packet[packet.index("["):])[0])
+            self.asked = True
+
+    def subscribe(self, *projects):
+        self.send('420["subscribe",%s]' % json.dumps({"project_ids": projects}))
+        wait_until(lambda: self.asked, 20, "the answer")
+
+    def close(self):
+        self.session.close()
+        if hasattr(self, "socket"):
+            self.socket.close()
+
+
+@pytest.fixture
+def notifier(stack):
+    """notifier(flags...) starts a vote-notify of the test's own: (tool, url)."""
+    started = []
+
+    def start(*arguments):
+        port = free_port()
+        tool = stack.tool("vote-notify", "--listen", f"127.0.0.1:{port}", *arguments)
+        started.append(tool.start())
+        return tool, f"http://127.0.0.1:{port}"
+
+    yield start
+    for tool in started:
+        tool.stop()
+
+
+@pytest.fixture
+def browse():
+    opened = []
+
+    def browse(*arguments, **options):
+        opened.append(Browser(*arguments, **options))
+        return opened[-1]
+
+    yield browse
+    for browser in opened:
+        try:
+            browser.close()
+        except Exception:
+            pass
+
+
+def metric(tool, name):
+    return next(float(line.split()[-1]) for line in tool.metrics().splitlines() if line.startswith(name + " ") or line.startswith(name + "{"))
+
+
+def assert_versions_grow(browser, project):
+    versions = [payload["version"] for payload in browser.of(project, "vote:cast", "vote:removed", "snapshot")]
+    assert versions == sorted(versions), versions
+
+
+def test_a_vote_shows_up_in_another_browser(stack, project, token, notifier, browse):
+    _, url = notifier()
+    other = browse(url)
+    assert other.subscribe(project) == {"ok": True, "projects": {project: {
+        "upvotes": 0, "downvotes": 0, "voteCount": 0, "community_score": 0.0, "version": 0}}}
+    stack.vote(token, project, "up")
+    wait_until(lambda: other.of(project, "vote:cast"), 20, "vote:cast")
+    told = other.of(project, "vote:cast")[0]
+    assert set(told) == {"project_id", "upvotes", "downvotes", "voteCount", "community_score", "version", "action", "coalesced", "committed_at"}
+    assert (told["upvotes"], told["voteCount"], told["version"], told["action"], told["coalesced"]) == (1, 1, 1, "created", 1)
+    stack.vote(token, project, "up")
+    wait_until(lambda: other.of(project, "vote:removed"), 20, "vote:removed")
+    assert other.of(project, "vote:removed")[0]["upvotes"] == 0
+
+
+def test_my_own_votes_come_one_by_one_with_their_request(stack, project, user, token, notifier, browse):
+    _, url = notifier("--conflate", "1s")
+    mine, other = browse(url, token), browse(url, stack.token("somebody"))
+    ids = [stack.vote(token, project, kind).json()["data"]["request_id"] for kind in ("up", "down", "down", "up")]
+    wait_until(lambda: len(mine.of(project)) == 4, 20, "four events")
+    told = [(name, p["request_id"], p["user_vote"]) for name, p in mine.events]
+    assert told == [("vote:cast", ids[0], "up"), ("vote:cast", ids[1], "down"), ("vote:removed", ids[2], None), ("vote:cast", ids[3], "up")]
+    assert other.of(project) == []
+
+
+def test_G10_public_events_never_carry_a_user(stack, project, user, token, notifier, browse):
+    _, url = notifier("--conflate", "0")
+    other = browse(url)
+    other.subscribe(project)
+    stack.vote(token, project, "up")
+    wait_until(lambda: other.of(project, "vote:cast"), 20, "vote:cast")
+    assert user not in json.dumps(other.events) and "request_id" not in json.dumps(other.events)
+
+
+def test_a_row_changed_by_hand_tells_its_user_to_refetch(stack, project, user, token, notifier, browse):
+    _, url = notifier()
+    mine = browse(url, token)
+    stack.wait_committed(token, stack.vote(token, project, "up").json()["data"]["request_id"])
+    stack.sql("update vote.votes set value = 0 where user_id = %s", user)
+    stack.vote(token, project, "down")
+    wait_until(lambda: mine.of(project, "vote:reconciled"), 20, "vote:reconciled")
+    told = mine.of(project, "vote:reconciled")[0]
+    assert (told["user_vote"], told["downvotes"], told["upvotes"]) == ("down", 1, 0) and told["reason"]
+
+
+def test_a_failed_vote_tells_its_user_to_roll_back(stack, project, user, token, notifier, browse):
+    _, url = notifier()
+    mine = browse(url, token)
+    stack.main_commit.stop()
+    picky = stack.commit("-X", "session.timeout.ms=6000", "--retry-delays", "100ms,100ms").start()
+    stack.sql("alter table vote.votes add constraint refuses check (user_id <> '%s') not valid" % user)
+    try:
+        request = stack.vote(token, project, "up").json()["data"]["request_id"]
+        wait_until(lambda: mine.of(project, "vote:failed"), 20, "vote:failed")
+        told = mine.of(project, "vote:failed")[0]
+        assert (told["request_id"], told["user_vote"]) == (request, None) and "refuses" in told["reason"]
+    finally:
+        stack.sql("alter table vote.votes drop constraint refuses")
+        picky.stop()
+
+
+@pytest.mark.parametrize("token", ("x", 7, {"a": 1}))
+def test_a_bad_token_is_refused_and_none_is_fine(notifier, token):
+    _, url = notifier()
+    client = socketio.Client(reconnection=False)
+    refused = []
+    client.on("connect_error", refused.append)
+    with pytest.raises(socketio.exceptions.ConnectionError):
+        client.connect(url, auth={"token": token}, transports=["websocket"])
+    assert refused and "message" in refused[0]
+    Browser(url).close()
+
+
+@pytest.mark.parametrize("payload", (None, {}, {"project_ids": []}, {"project_ids": "p1"}, {"project_ids": ["a b"]},
+                                     {"project_ids": ["x" * 65]}, {"project_ids": [1]}, {"project_ids": ["p"] * 501}))
+def test_a_bad_subscribe_says_what_is_wrong(notifier, browse, payload):
+    _, url = notifier()
+    answer = browse(url).call("subscribe", payload)
+    assert answer["ok"] is False and "project_ids" in answer["error"]
+
+
+def test_a_client_may_look_at_so_many_projects_and_no_more(stack, notifier, browse):
+    _, url = notifier("--max-subscriptions", "3")
+    browser = browse(url)
+    names = [f"many-{uuid.uuid4().hex[:8]}-{n}" for n in range(4)]
+    assert browser.subscribe(*names[:3])["ok"] is True
+    assert browser.subscribe(*names[:3])["ok"] is True  # the same ones again are no more
+    assert browser.call("subscribe", {"project_ids": names[3:]})["ok"] is False
+    assert browser.call("unsubscribe", {"project_ids": names[:1]}) == {"ok": True}
+    assert browser.call("subscribe", {"project_ids": names[3:]})["ok"] is True
+
+
+def test_no_event_comes_after_an_unsubscribe(stack, project, token, notifier, browse):
+    _, url = notifier("--conflate", "0")
+    leaves, stays = browse(url), browse(url)
+    leaves.subscribe(project), stays.subscribe(project)
+    assert leaves.call("unsubscribe", {"project_ids": [project]}) == {"ok": True}
+    stack.vote(token, project, "up")
+    wait_until(lambda: stays.of(project, "vote:cast"), 20, "vote:cast")
+    assert leaves.of(project, "vote:cast") == []
+
+
+def test_an_unknown_project_has_no_counts_until_it_has_a_vote(stack, token, notifier, browse):
+    _, url = notifier()
+    name = "later-" + uuid.uuid4().hex[:8]
+    browser = browse(url)
+    assert browser.subscribe(name) == {"ok": True, "projects": {}}
+    stack.add_projects(name)
+    stack.vote(token, name, "up")
+    wait_until(lambda: [p["upvotes"] for p in browser.of(name, "vote:cast")] == [1], 20, "vote:cast")
+
+
+def test_one_public_event_in_the_interval_always_the_newest(stack, project, notifier, browse):
+    _, url = notifier("--conflate", "2s")
+    browser = browse(url)
+    browser.subscribe(project)
+    for n in range(20):
+        stack.vote(stack.token(f"c{n}-{project}"), project, "up")
+    wait_until(lambda: browser.of(project, "vote:cast") and browser.of(project, "vote:cast")[-1]["upvotes"] == 20, 20, "the newest")
+    told = browser.of(project, "vote:cast")
+    assert len(told) <= 4 and sum(p["coalesced"] for p in told) == 20
+
+
+def hammer(stack, project, stop, users=8):
+    tokens = [stack.token(f"h{n}-{project}") for n in range(users)]
+    while not stop.is_set():
+        stack.vote(random.choice(tokens), project, random.choice(("up", "down")))
+
+
+def test_between_snapshot_and_events_there_is_no_gap(stack, project, notifier, browse):
+    urls = [notifier("--conflate", conflate)[1] for conflate in ("0", "50ms")]
+    stop = threading.Event()
+    threads = [threading.Thread(target=hammer, args=(stack, project, stop)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    browsers = []
+    try:
+        for n in range(30):
+            browsers.append(Wire(urls[n % 2], "websocket" if n % 3 else "polling"))
+            browsers[-1].subscribe(project)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    wait_applied(stack)
+    committed = stack.counts(project)
+    newest = lambda b: max(b.of(project, "vote:cast", "vote:removed", "snapshot"), key=lambda p: p["version"])
+    for browser in browsers:
+        wait_until(lambda: (newest(browser)["upvotes"], newest(browser)["downvotes"]) == committed, 20, "the committed counts")
+        assert_versions_grow(browser, project)
+        browser.close()
+
+
+def test_a_client_that_never_reads_harms_nobody_and_costs_little(stack, notifier, browse):
+    tool, url = notifier("--conflate", "0", "--queue-bytes", "64KiB")
+    names = [f"slow-{uuid.uuid4().hex[:8]}-{n}" for n in range(40)]
+    stack.add_projects(*names)
+    reader = browse(url)
+    reader.subscribe(*names)
+    port = int(url.rsplit(":", 1)[1])
+    slow = socket.create_connection(("127.0.0.1", port))
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    slow.sendall((f"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+                  "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n").encode())
+    assert b"101" in slow.recv(100)  # the last that it reads
+    size = lambda text: bytes([0x80 | len(text)]) if len(text) < 126 else bytes([0xFE]) + len(text).to_bytes(2, "big")
+    frame = lambda text: b"\x81" + size(text) + b"\0\0\0\0" + text.encode()
+    slow.sendall(frame("40") + frame('42["subscribe",%s]' % json.dumps({"project_ids": names})))
+    wait_until(lambda: metric(tool, "vote_notify_sockets") == 2, 10, "both")
+    before = int(open(f"/proc/{tool.process.pid}/statm").read().split()[1]) * 4096
+    results = [result_of(names[n % 40], n // 40 + 1) for n in range(40000)]
+    produce_results(stack, results)
+    last = {name: max(v["version"] for _, v in results if v["project_id"] == name) for name in names}
+    wait_until(lambda: all(reader.of(n, "vote:cast") and reader.of(n, "vote:cast")[-1]["version"] == last[n] for n in names), 60, "the reader has all")
+    after = int(open(f"/proc/{tool.process.pid}/statm").read().split()[1]) * 4096
+    assert after - before < 24 * 1024 * 1024
+    text = tool.metrics()
+    closed = [line for line in text.splitlines() if line.startswith('vote_notify_closed_total{reason="slow') or line.startswith('vote_notify_closed_total{reason="ping')]
+    assert metric(tool, "vote_notify_conflated_total") > 0 or any(not line.endswith(" 0") for line in closed), text
+    slow.close()
+
+
+def result_of(project, version, user="nobody"):
+    return ("vote.cast.v1", {"request_id": str(uuid.uuid4()), "user_id": user, "project_id": project, "vote_type": "up", "previous": "none",
+                             "action": "created", "upvotes": version, "downvotes": 0, "vote_count": version, "community_score": 0.5,
+                             "version": version, "seq": version, "accepted_at": "2026-11-25T00:00:00.000Z", "committed_at": "2026-11-25T00:00:00.010Z"})
+
+
+def produce_results(stack, results):
+    from confluent_kafka import Producer
+    producer = Producer({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"], "partitioner": "murmur2_random",
+                         "queue.buffering.max.messages": 200000})
+    for kind, value in results:
+        producer.produce("vote.results", key=value["project_id"], value=json.dumps(value), headers=[("ce_type", kind)])
+        producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+def test_two_instances_have_all_results(stack, project, token, notifier, browse):
+    browsers = [browse(notifier()[1]) for _ in range(2)]
+    for browser in browsers:
+        browser.subscribe(project)
+    stack.vote(token, project, "up")
+    for browser in browsers:
+        wait_until(lambda: browser.of(project, "vote:cast"), 20, "vote:cast")
+
+
+def test_kafka_away_clients_stay_and_end_at_the_right_counts(stack, project, notifier, browse):
+    tool, url = notifier()
+    tokens = [stack.token(f"k{n}-{project}") for n in range(5)]
+    browser = browse(url)
+    browser.subscribe(project)
+    stack.server("stop", "kafka")
+    try:
+        assert stack.vote(tokens[0], project, "up").status_code == 202  # applied at once, announced later
+        wait_until(lambda: "kafka\":\"not ready" in readyz(tool), 30, "health says so")
+    finally:
+        stack.server("start", "kafka")
+    wait_until(lambda: "kafka\":\"ok" in readyz(tool), 30, "health says so")
+    for token in tokens[1:]:
+        wait_until(lambda: stack.vote(token, project, "up", toggle=False).status_code == 202, 20)
+    wait_until(lambda: browser.of(project, "vote:cast") and browser.of(project, "vote:cast")[-1]["upvotes"] == 5, 60, "the right counts")
+    assert browser.closed == 0
+
+
+def readyz(tool):
+    return requests.get(f"http://127.0.0.1:{tool.admin_port}/readyz", timeout=5).text
+
+
+def test_a_restart_brings_every_client_back_to_the_right_counts(stack, project, token, notifier, browse):
+    tool, url = notifier("--drain-timeout", "2s")
+    browsers = [browse(url, projects=[project]) for _ in range(20)]
+    wait_until(lambda: all(b.answer for b in browsers), 20, "all look")
+    assert tool.stop() == 0
+    stack.wait_committed(token, stack.vote(token, project, "up").json()["data"]["request_id"])
+    tool.start()
+    newest = lambda b: max(b.of(project, "vote:cast", "snapshot"), key=lambda p: p["version"])
+    for browser in browsers:
+        wait_until(lambda: newest(browser)["upvotes"] == 1, 20, "back and right")
+
+
+def test_an_expired_token_ends_its_connection(stack, notifier, browse):
+    import jwt
+    _, url = notifier()
+    browser = browse(url, jwt.encode({"sub": "u1", "exp": int(time.time()) + 3}, SECRET, algorithm="HS256"))
+    wait_until(lambda: browser.closed, 20, "the end")
