@@ -37,15 +37,14 @@ struct connection {
 };
 
 /* http.c: each returns what the callback of libwebsockets has to return. */
-int http_request(struct connection *connection, const char *path);
+int http_request(struct connection *connection);
 int http_body(struct connection *connection, const void *data, size_t size);
 int http_body_end(struct connection *connection);
 int http_writable(struct connection *connection);
 int http_confirm_upgrade(struct connection *connection, const char *protocol);
 
 /* Finds the server and the client that a request is for. False: it was answered with an error. */
-bool http_verify(struct connection *connection, const char *path, bool is_upgrade,
-                 struct sio_client **client);
+bool http_verify(struct connection *connection, bool is_upgrade, struct sio_client **client);
 
 /* websocket.c */
 int websocket_open(struct connection *connection);

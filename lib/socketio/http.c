@@ -143,11 +143,18 @@ static const char *query_value(struct lws *wsi, const char *name, char buffer[QU
     return value && *value ? value : NULL;
 }
 
-bool http_verify(struct connection *connection, const char *path, bool is_upgrade,
-                 struct sio_client **client)
+/* Its NUL-terminated path; "" when there is none. */
+static const char *request_path(struct lws *wsi)
+{
+    char *path;
+    int size;
+    return lws_http_get_uri_and_method(wsi, &path, &size) < 0 ? "" : path;
+}
+
+bool http_verify(struct connection *connection, bool is_upgrade, struct sio_client **client)
 {
     char version[QUERY_SIZE], transport[QUERY_SIZE], sid[QUERY_SIZE];
-    connection->server = server_of_path(connection->transport, path);
+    connection->server = server_of_path(connection->transport, request_path(connection->wsi));
     if (!connection->server) {
         http_write(connection, 404, TYPE_TEXT, "", "Not Found", 9);
         return false;
@@ -189,22 +196,30 @@ static int begin_poll(struct connection *connection, struct sio_client *client)
     return 0;
 }
 
-/* The length that a POST announces; -1: none, which libwebsockets cannot read to its end. */
+/* The length that a POST announces; -1: none that counts, and libwebsockets does not read chunks.
+ */
 static long long content_length(struct lws *wsi)
 {
     char text[24];
-    if (lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_HTTP_CONTENT_LENGTH) <= 0)
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0 ||
+        lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_HTTP_CONTENT_LENGTH) <= 0)
         return -1;
     return strtoll(text, NULL, 10);
+}
+
+/* Nobody knows where the body ends: what follows is not taken for a request. */
+static int refuse_without_length(struct connection *connection)
+{
+    http_write(connection, 411, TYPE_TEXT, "Connection: close\r\n", "Length Required", 15);
+    connection->is_busy = true;
+    return http_finish(connection);
 }
 
 static int begin_post(struct connection *connection, struct sio_client *client)
 {
     long long length = content_length(connection->wsi);
-    if (length < 0) {
-        http_write(connection, 411, TYPE_TEXT, "Connection: close\r\n", "Length Required", 15);
-        return -1;
-    }
+    if (length < 0)
+        return refuse_without_length(connection);
     if (length > engine_config(connection->server)->max_payload_bytes)
         return http_answer(connection, 413, TYPE_TEXT, "Payload Too Large", 17);
     if (!engine_post_begin(client, &connection->link))
@@ -222,18 +237,18 @@ static int begin_handshake(struct connection *connection)
     return 0;
 }
 
-int http_request(struct connection *connection, const char *path)
+int http_request(struct connection *connection)
 {
     struct sio_client *client;
     if (connection->is_busy)
         return -1; /* a request in front of the answer to the one before: no client does that */
     connection->is_busy = true;
-    connection->server = server_of_path(connection->transport, path);
+    connection->server = server_of_path(connection->transport, request_path(connection->wsi));
     const char *method = method_name(connection->wsi);
     if (connection->server && engine_config(connection->server)->cors_origins &&
         !strcmp(method, "OPTIONS"))
         return answer_preflight(connection);
-    if (!http_verify(connection, path, false, &client))
+    if (!http_verify(connection, false, &client))
         return http_finish(connection);
     if (!client)
         return begin_handshake(connection);
@@ -276,10 +291,7 @@ int http_writable(struct connection *connection)
 int http_confirm_upgrade(struct connection *connection, const char *protocol)
 {
     struct sio_client *client;
-    char *path;
-    int size;
-    if (strcasecmp(protocol, "websocket") != 0 || connection->is_busy ||
-        lws_http_get_uri_and_method(connection->wsi, &path, &size) < 0)
+    if (strcasecmp(protocol, "websocket") != 0 || connection->is_busy)
         return -1;
-    return http_verify(connection, path, true, &client) ? 0 : 1;
+    return http_verify(connection, true, &client) ? 0 : 1;
 }

@@ -106,7 +106,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
         return transport->connection_count >= transport->connections_max;
     case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED: connection_of(transport, wsi); return 0;
-    case LWS_CALLBACK_HTTP: return http_request(connection_of(transport, wsi), in);
+    case LWS_CALLBACK_HTTP: return http_request(connection_of(transport, wsi));
     case LWS_CALLBACK_HTTP_BODY: return http_body(connection_of(transport, wsi), in, size);
     case LWS_CALLBACK_HTTP_BODY_COMPLETION: return http_body_end(connection_of(transport, wsi));
     case LWS_CALLBACK_HTTP_WRITEABLE: return http_writable(connection_of(transport, wsi));
@@ -181,6 +181,15 @@ static bool start_context(struct sio_transport *transport, struct error *error)
                                            "libwebsockets-evlib-uv, installed?)");
 }
 
+/* All paths are ours. Without a mount libwebsockets takes a parked poll for work that is under way:
+ * it then neither reads nor stops polling for what the peer sends, and burns the CPU from the
+ * peer's end of the connection on. With this one a closed connection is noticed, and a request in
+ * front of an answer comes to http_request. */
+static const struct lws_http_mount mount = {.mountpoint = "/",
+                                            .mountpoint_len = 1,
+                                            .origin = "socket.io",
+                                            .origin_protocol = LWSMPRO_CALLBACK};
+
 static bool start_vhost(struct sio_transport *transport, const char *host, int port,
                         struct error *error)
 {
@@ -192,6 +201,7 @@ static bool start_vhost(struct sio_transport *transport, const char *host, int p
         .iface = is_any ? NULL : host,
         .vhost_name = "socketio",
         .protocols = transport->protocols,
+        .mounts = &mount,
         .extensions = transport->deflates ? transport->extensions : NULL,
         .keepalive_timeout = KEEPALIVE_S,
         .retry_and_idle_policy = &no_pings,

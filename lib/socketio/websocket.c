@@ -62,11 +62,9 @@ void websocket_close(struct sio_link *link, bool politely)
 int websocket_open(struct connection *connection)
 {
     struct sio_client *client;
-    char address[ADDRESS_SIZE], *path;
-    int size;
+    char address[ADDRESS_SIZE];
     connection->is_websocket = true;
-    if (lws_http_get_uri_and_method(connection->wsi, &path, &size) < 0 ||
-        !http_verify(connection, path, true, &client))
+    if (!http_verify(connection, true, &client))
         return -1;
     if (client)
         return engine_probe(client, &connection->link) ? 0 : -1;
