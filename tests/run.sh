@@ -30,13 +30,19 @@ done
 
 if tests/unit/test_layers.sh; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 
-if [[ ${2:-} != unit ]]; then
-    VOTE_BIN=$build/bin /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/integration 2>&1 | tee "$output"
+pytest_run() { # DIRECTORY
+    VOTE_BIN=$build/bin SOCKETIO_SERVER=$build/test/socketio \
+        /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider "$1" 2>&1 | tee "$output"
     code=${PIPESTATUS[0]}
     passed=$((passed + $(count passed)))
     bad=$(($(count failed) + $(count error)))
     ((code == 0 || bad > 0)) || bad=1
     failed=$((failed + bad))
+}
+
+if [[ ${2:-} != unit ]]; then
+    pytest_run tests/socketio
+    pytest_run tests/integration
 fi
 echo "$passed passed, $failed failed"
 ((failed == 0 && passed > 0))
