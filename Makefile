@@ -53,7 +53,7 @@ $(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(TOKEN)
 	$(LINK) -lcurl -ljansson -ljwt $(LIBS)
 
 $(BUILD)/test/socketio: $(call objects,tests/socketio) $(BASE) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
-	$(LINK) -lwebsockets -luv -ljansson $(LIBS)
+	$(LINK) -luv -lhttp_parser -lwslay -lcrypto -ljansson $(LIBS)
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D) && echo "  cc   $<" && $(CC) $(CPPFLAGS) $(FLAGS) -MMD -MP -c -o $@ $<

@@ -46,8 +46,6 @@ const struct option sio_options[] = {
      .summary = "how many messages may wait for one client"},
     {.name = "flood-limit", .type = OPTION_QUOTA, .offset = MEMBER(flood), .preset = "100/1s",
      .argument = "N/DURATION", .summary = "packets a client may send; 0: no limit"},
-    {.name = "deflate", .type = OPTION_SWITCH, .offset = MEMBER(deflate), .preset = "false",
-     .summary = "compress WebSocket messages (permessage-deflate)"},
 };
 /* clang-format on */
 _Static_assert(sizeof sio_options / sizeof *sio_options == SIO_OPTION_COUNT, "options counted");

@@ -46,12 +46,11 @@ struct sio_config {
     int64_t queue_bytes_max;    /* waiting for one client, before `overflow` is asked */
     int64_t queue_frames_max;   /* the same, in frames */
     struct option_quota flood;  /* packets from one client in a window; 0: no limit */
-    bool deflate;               /* permessage-deflate (RFC 7692), where the client offers it */
 };
 
 /* --path, --cors-origins, --ping-interval ... with the presets, for a struct sio_config. */
 extern const struct option sio_options[];
-enum { SIO_OPTION_COUNT = 13 };
+enum { SIO_OPTION_COUNT = 12 };
 
 /* --- Why things end, and what is counted --------------------------------------------------- */
 

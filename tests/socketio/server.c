@@ -44,8 +44,6 @@ static const struct option test_options[] = {
      .argument = "N/DURATION", .summary = "packets from a client"},
     {.name = "cors-origins", .type = OPTION_TEXT, .offset = SIO(cors_origins), .preset = "*",
      .argument = "LIST", .summary = "origins"},
-    {.name = "deflate", .type = OPTION_SWITCH, .offset = SIO(deflate), .preset = "false",
-     .summary = "permessage-deflate"},
 };
 /* clang-format on */
 
