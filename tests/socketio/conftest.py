@@ -20,13 +20,19 @@ class Server:
     def __init__(self, *options):
         self.process = subprocess.Popen([BINARY, "--port", "0", *options], stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True)
+        self.is_stopping = False
         self.port = int(self.process.stdout.readline())
         self.http = f"http://127.0.0.1:{self.port}"
         self.ws = f"ws://127.0.0.1:{self.port}"
 
-    def stop(self):
-        if self.process.poll() is None:
+    def terminate(self):
+        """Asks it to stop, once: a second signal would end it in the middle."""
+        if not self.is_stopping and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+        self.is_stopping = True
+
+    def stop(self):
+        self.terminate()
         _, errors = self.process.communicate(timeout=30)
         assert self.process.returncode == 0, errors
 

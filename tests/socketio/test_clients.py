@@ -68,6 +68,6 @@ def test_the_python_client_hears_that_the_server_goes(start):
     gone = threading.Event()
     client.on("disconnect", gone.set)
     client.connect(server.http, transports=["websocket"])
-    server.process.terminate()
+    server.terminate()
     assert gone.wait(5)
     client.disconnect()

@@ -376,7 +376,7 @@ def test_a_stopping_server_closes_its_clients_and_leaves(start):
     server = start("--ping-interval", "20s")
     polling = server.polling_session()
     sockets = [server.connected() for _ in range(20)]
-    server.process.terminate()
+    server.terminate()
     started = time.monotonic()
     for socket in sockets:
         socket.wait_closed()
@@ -388,6 +388,6 @@ def test_a_stopping_server_closes_its_clients_and_leaves(start):
 def test_a_stopping_server_takes_nobody_in(start):
     server = start("--ping-interval", "20s")
     polling = server.polling_session()
-    server.process.terminate()
+    server.terminate()
     eventually(lambda: server.get().status_code == 503)
     assert server.get(sid=polling).text == "1"
