@@ -128,6 +128,7 @@ bench: deps deps-bench
 	@/usr/bin/python3 tests/bench/polis.py "$(POLIS)"
 	@/usr/bin/python3 tests/bench/ingest.py
 	@/usr/bin/python3 tests/bench/commit.py
+	@/usr/bin/python3 tests/bench/socketio.py $(BUILD)/test/socketio
 
 tidy:
 	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)

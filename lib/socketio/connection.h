@@ -12,7 +12,7 @@
 struct frame_reader;
 struct connection;
 
-enum { READ_BYTES = 64 * 1024 };
+enum { READ_BYTES = 64 * 1024, FINISH_US = 2 * 1000 * 1000 };
 
 struct sio_transport {
     uv_loop_t *loop;

@@ -56,6 +56,10 @@ void sio_emit_ack(struct sio_socket *socket, const struct sio_message *message,
                   sio_ack_handler then, void *context)
 {
     struct sio_server *server = socket->namespace->server;
+    if (socket->is_doomed) {
+        then(socket, NULL, context);
+        return;
+    }
     struct ack *ack = server_allocate(sizeof *ack);
     ack->id = socket->next_ack++;
     ack->then = then;

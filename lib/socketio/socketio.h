@@ -214,7 +214,8 @@ void sio_emit(struct sio_socket *socket, const struct sio_message *message);
 void sio_emit_frame(struct sio_socket *socket, struct sio_frame *frame); /* takes no reference */
 
 /* Sends an event and asks for an acknowledgement. `then` is called once: with what the client
- * answered, or with `args` NULL when the socket is gone or ack_timeout_us has passed. */
+ * answered, or with `args` NULL when the socket is gone or ack_timeout_us has passed (at once when
+ * it is marked already). */
 typedef void (*sio_ack_handler)(struct sio_socket *socket, const struct sio_args *args,
                                 void *context);
 void sio_emit_ack(struct sio_socket *socket, const struct sio_message *message,

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BACKLOG = 1024, SPARE_CONNECTIONS = 64, FINISH_US = 2 * 1000 * 1000 };
+enum { BACKLOG = 1024, SPARE_CONNECTIONS = 64 };
 
 /* What a socket did not take at once. */
 struct write {

@@ -81,6 +81,8 @@ void websocket_close(struct sio_link *link, bool politely)
     connection->is_closing = true;
     connection->says_goodbye = politely;
     connection->is_dead = !politely;
+    /* a peer that takes nothing is not waited for longer */
+    connection_set_deadline(connection, &connection->transport->closings, FINISH_US);
     connection_attend(connection);
 }
 

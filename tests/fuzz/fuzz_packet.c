@@ -44,9 +44,7 @@ static void check_content(const struct packet_content *content, const struct pac
         assert(content->name && strcmp(content->name, "disconnect") != 0);
         check_args(content, packet);
         break;
-    default:
-        assert(!content->name && packet->ack_id != NO_ACK);
-        check_args(content, packet);
+    default: assert(!content->name && packet->ack_id != NO_ACK); check_args(content, packet);
     }
 }
 
