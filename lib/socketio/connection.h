@@ -39,8 +39,7 @@ struct request {
     bool value_is_last; /* the header under way has its value */
     bool names_websocket;
     bool keeps_alive;
-    enum engine_error error;
-    struct sio_client *client; /* between headers and end: whose it is */
+    enum engine_error error; /* of a POST */
 };
 
 struct connection {
@@ -84,7 +83,8 @@ void http_answer_poll(struct connection *connection, const struct buf *body);
 void request_free(struct connection *connection);
 
 /* websocket.c */
-void websocket_accept(struct connection *connection);
+/* For a client that probes, or NULL: for a new one. */
+void websocket_accept(struct connection *connection, struct sio_client *client);
 void websocket_read(struct connection *connection, const char *data, size_t size);
 void websocket_flush(struct connection *connection);
 void websocket_probe(struct sio_link *link, const struct sio_frame *frame);

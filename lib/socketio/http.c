@@ -175,10 +175,19 @@ static const char *query_value(const char *query, const char *name, char value[Q
     return NULL;
 }
 
-static enum engine_error verify(struct connection *connection, const char *query)
+static const char *find_query(const struct connection *connection, size_t *path_size)
+{
+    const char *url = connection->request->url.data ? connection->request->url.data : "";
+    const char *query = strchr(url, '?');
+    *path_size = query ? (size_t)(query - url) : strlen(url);
+    return query ? query + 1 : NULL;
+}
+
+static enum engine_error verify(struct connection *connection, struct sio_client **client)
 {
     char version[QUERY_SIZE], transport[QUERY_SIZE], sid[QUERY_SIZE];
-    struct request *request = connection->request;
+    size_t path_size;
+    const char *query = find_query(connection, &path_size);
     struct engine_request asked = {
         .method = http_method_str((enum http_method)connection->parser.method),
         .version = query_value(query, "EIO=", version),
@@ -186,7 +195,7 @@ static enum engine_error verify(struct connection *connection, const char *query
         .sid = query_value(query, "sid=", sid),
         .is_upgrade = connection->parser.upgrade,
     };
-    return engine_verify(connection->server, &asked, &request->client);
+    return engine_verify(connection->server, &asked, client);
 }
 
 /* RFC 6455 section 4.2.1; what else may be upgraded to is not offered, and passed over. */
@@ -265,12 +274,14 @@ static int on_value(http_parser *parser, const char *data, size_t size)
     return put_head(connection, &connection->request->value, data, size);
 }
 
-static const char *find_query(const struct connection *connection, size_t *path_size)
+/* A POST takes its place at once, so that a second one beside it is noticed. */
+static enum engine_error begin_post(struct connection *connection)
 {
-    const char *url = connection->request->url.data ? connection->request->url.data : "";
-    const char *query = strchr(url, '?');
-    *path_size = query ? (size_t)(query - url) : strlen(url);
-    return query ? query + 1 : NULL;
+    struct sio_client *client;
+    enum engine_error error = verify(connection, &client);
+    if (error == ENGINE_OK && !engine_post_begin(client, &connection->link))
+        error = ENGINE_BAD_REQUEST;
+    return error;
 }
 
 static int on_headers(http_parser *parser)
@@ -279,19 +290,17 @@ static int on_headers(http_parser *parser)
     struct connection *connection = parser->data;
     struct request *request = connection->request;
     take_header(request);
-    const char *query = find_query(connection, &path_size);
-    request->keeps_alive = http_should_keep_alive(parser) && parser->method != HTTP_CONNECT;
+    find_query(connection, &path_size);
     parser->upgrade = is_websocket_request(connection);
+    request->keeps_alive = http_should_keep_alive(parser) && parser->method != HTTP_CONNECT;
     connection->server = server_of_path(connection->transport, request->url.data, path_size);
-    if (!connection->server || parser->method == HTTP_OPTIONS)
+    if (!connection->server)
         return 0;
     size_t max = (size_t)engine_config(connection->server)->max_payload_bytes;
     if (parser->content_length != ULLONG_MAX && parser->content_length > max)
         return answer_early(connection, 413);
-    request->error = verify(connection, query);
-    if (request->error == ENGINE_OK && parser->method == HTTP_POST &&
-        !engine_post_begin(request->client, &connection->link))
-        request->error = ENGINE_BAD_REQUEST;
+    if (parser->method == HTTP_POST)
+        request->error = begin_post(connection);
     return 0;
 }
 
@@ -319,10 +328,9 @@ static void finish_post(struct connection *connection)
     buf_free(&body);
 }
 
-static void finish_get(struct connection *connection)
+static void finish_poll(struct connection *connection, struct sio_client *client)
 {
     char address[ADDRESS_SIZE];
-    struct sio_client *client = connection->request->client;
     deadline_clear(&connection->patience);
     if (client) {
         if (!engine_poll(client, &connection->link))
@@ -333,36 +341,36 @@ static void finish_get(struct connection *connection)
     engine_open(connection->server, SIO_POLLING, &connection->link, address);
 }
 
-/* The head was found good and its client is still there: nothing runs between head and end of a
- * GET, and a POST has become a link. */
-static void finish_verified(struct connection *connection)
+/* All that is not a POST is checked now: its client may have gone since the head came. */
+static void finish_get(struct connection *connection)
 {
-    bool is_post = connection->parser.method == HTTP_POST;
-    if (!is_post && !connection->request->client && engine_is_full(connection->server))
+    struct sio_client *client;
+    enum engine_error error = verify(connection, &client);
+    if (error != ENGINE_OK)
+        answer_error(connection, error);
+    else if (!client && engine_is_full(connection->server))
         answer_full(connection);
-    else if (is_post)
-        finish_post(connection);
     else if (connection->parser.upgrade)
-        websocket_accept(connection);
+        websocket_accept(connection, client);
     else
-        finish_get(connection);
+        finish_poll(connection, client);
 }
 
 static int on_end(http_parser *parser)
 {
     struct connection *connection = parser->data;
     struct request *request = connection->request;
-    request->keeps_alive = request->keeps_alive && http_should_keep_alive(parser);
-    if (parser->upgrade && !connection->server)
-        request->keeps_alive = false;
+    request->keeps_alive = request->keeps_alive && !parser->upgrade;
     if (!connection->server)
         answer_text(connection, 404, "Not Found");
     else if (parser->method == HTTP_OPTIONS && engine_config(connection->server)->cors_origins)
         answer_preflight(connection);
+    else if (parser->method != HTTP_POST)
+        finish_get(connection);
     else if (request->error != ENGINE_OK)
         answer_error(connection, request->error);
     else
-        finish_verified(connection);
+        finish_post(connection);
     if (!connection->is_websocket)
         buf_free(&connection->body);
     return 0;
@@ -373,6 +381,17 @@ void http_start(struct connection *connection)
     http_parser_init(&connection->parser, HTTP_REQUEST);
     connection->parser.data = connection;
     connection_set_deadline(connection, &connection->transport->requests, REQUEST_US);
+}
+
+/* What came is no HTTP, or came while an answer is still due. */
+static void refuse_nonsense(struct connection *connection)
+{
+    static const char ANSWER[] = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"
+                                 "Content-Length: 0\r\n\r\n";
+    engine_gone(&connection->link);
+    request_free(connection);
+    connection_write(connection, ANSWER, sizeof ANSWER - 1);
+    connection_finish(connection);
 }
 
 size_t http_read(struct connection *connection, const char *data, size_t size)
@@ -387,9 +406,7 @@ size_t http_read(struct connection *connection, const char *data, size_t size)
     size_t parsed = http_parser_execute(&connection->parser, &settings, data, size);
     if (connection->is_websocket)
         return parsed;
-    if (parsed < size && !connection->is_closing) {
-        connection->is_dead = true;
-        connection_attend(connection);
-    }
+    if (parsed < size && !connection->is_closing)
+        refuse_nonsense(connection);
     return size;
 }

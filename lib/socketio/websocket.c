@@ -112,10 +112,9 @@ static void write_handshake(struct connection *connection)
     buf_free(&out);
 }
 
-void websocket_accept(struct connection *connection)
+void websocket_accept(struct connection *connection, struct sio_client *client)
 {
     char address[ADDRESS_SIZE];
-    struct sio_client *client = connection->request->client;
     write_handshake(connection);
     request_free(connection);
     deadline_clear(&connection->patience);

@@ -213,6 +213,41 @@ def test_a_post_that_is_given_up_closes_the_session(patient):
     eventually(lambda: patient.get(path=PATH, sid=sid).status_code == 400)
 
 
+def test_a_poll_whose_session_ends_before_it_has_come_is_refused(server):
+    sid = server.polling_session(PATH)
+    with net.create_connection(("127.0.0.1", server.port), timeout=5) as slow:
+        slow.sendall((f"GET {PATH}?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: x\r\n"
+                      "Content-Length: 5\r\n\r\nab").encode())
+        eventually(lambda: server.get(path=PATH, sid=sid).status_code == 400)
+        slow.sendall(b"cde")
+        assert slow.recv(4096).startswith(b"HTTP/1.1 400")
+
+
+def test_a_request_in_front_of_an_answer_closes_the_connection(patient):
+    sid = patient.polling_session(PATH)
+    request = f"GET {PATH}?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    with net.create_connection(("127.0.0.1", patient.port), timeout=5) as connection:
+        connection.sendall(request)
+        time.sleep(0.05)
+        connection.sendall(request)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 400")
+    eventually(lambda: patient.post("4x", path=PATH, sid=sid).status_code == 400)
+
+
+@pytest.mark.parametrize("data", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
+                                  b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"])
+def test_what_is_no_http_is_refused(patient, data):
+    with net.create_connection(("127.0.0.1", patient.port), timeout=5) as connection:
+        connection.sendall(data)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 400")
+        assert connection.recv(4096) == b""
+
+
+def test_headers_are_bounded(patient):
+    answer = patient.get(path=PATH, headers={"Cookie": "x" * 9000})
+    assert answer.status_code == 431
+
+
 def test_a_connection_serves_one_request_after_another(patient):
     with requests.Session() as session:
         sid = json.loads(session.get(patient.url(path=PATH), timeout=5).text[1:])["sid"]
