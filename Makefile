@@ -31,7 +31,7 @@ TOKEN    := $(BUILD)/obj/lib/vote/token.o
 KNOWN    := $(BUILD)/obj/lib/vote/token_cache.o
 SCRIPTS  := $(BUILD)/gen/scripts.o $(BUILD)/obj/lib/vote/keys.o
 OPENAPI  := $(BUILD)/gen/openapi.o
-SOCKETIO_NET := lib/socketio/transport lib/socketio/http lib/socketio/websocket
+SOCKETIO_NET := lib/socketio/transport lib/socketio/connection lib/socketio/http lib/socketio/websocket
 SOCKETIO := $(filter-out $(SOCKETIO_NET:%=$(BUILD)/obj/%.o),$(call objects,lib/socketio))
 SOCKETIO_TRANSPORT := $(SOCKETIO_NET:%=$(BUILD)/obj/%.o)
 MIGRATIONS := $(BUILD)/gen/migrations.o

@@ -65,15 +65,23 @@ struct connection {
 };
 
 /* transport.c */
+void transport_arm(void *transport); /* has the timer run at once */
+
+/* connection.c */
+struct connection *connection_new(struct sio_transport *transport);
+void connection_start(struct connection *connection); /* reads; may close it */
+void connection_close(struct connection *connection); /* not from within the engine */
 void connection_address(const struct connection *connection, char address[ADDRESS_SIZE]);
 
 /* Writes all of it; what the socket does not take now is copied and goes on by itself. */
 void connection_write(struct connection *connection, const void *data, size_t size);
-void connection_attend(struct connection *connection); /* has it seen to soon */
 void connection_set_deadline(struct connection *connection, struct deadline_list *list,
                              int64_t duration_us);
+
 /* Ends our side, and waits a little for the peer's, so that it hears what was written. */
 void connection_finish(struct connection *connection);
+void connection_attend(struct connection *connection); /* has it seen to soon */
+void attend_pending(struct sio_transport *transport);
 
 /* http.c */
 void http_start(struct connection *connection);

@@ -247,8 +247,14 @@ void socket_receive_binary(struct sio_client *client, const void *data, size_t s
 void socket_end(struct sio_socket *socket, enum sio_reason reason);
 void socket_free(struct sio_socket *socket);
 bool socket_send(struct sio_socket *socket, struct sio_frame *frame);
-void ack_expire(struct ack *ack);
+void socket_send_new(struct sio_socket *socket, struct sio_frame *frame); /* takes the reference */
 void assembly_free(struct assembly *assembly);
+
+/* ack.c */
+void ack_receive(struct sio_socket *socket, int64_t id, const struct sio_args *args);
+void ack_expire(struct ack *ack);
+void ack_abandon_all(struct sio_socket *socket); /* tells each that no answer comes */
+void ack_free_all(struct sio_socket *socket);    /* tells nobody */
 
 /* room.c */
 void room_leave_all(struct sio_socket *socket);

@@ -219,6 +219,8 @@ static void on_stats(struct sio_socket *socket, const struct sio_args *args, int
     buf_member_int(&text, "memberships", (int64_t)stats->memberships);
     buf_member_int(&text, "queued_frames", (int64_t)stats->queued_frames);
     buf_member_int(&text, "queued_bytes", (int64_t)stats->queued_bytes);
+    buf_member_int(&text, "opened",
+                   (int64_t)(stats->opened[SIO_POLLING] + stats->opened[SIO_WEBSOCKET]));
     buf_member_int(&text, "upgraded", (int64_t)stats->upgraded);
     buf_member_int(&text, "conflated", (int64_t)stats->conflated);
     buf_member_int(&text, "dropped", (int64_t)stats->dropped);

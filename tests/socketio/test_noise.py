@@ -30,17 +30,42 @@ PIECES = [
 ]
 
 
+PACKETS = [b"40", b"40/custom,", b"41", b'42["message",1]', b'420["message-with-ack",{"a":[1]}]', b'42["join","r"]',
+           b'42["broadcast","r",3,100]', b'452-["message",{"_placeholder":true,"num":0}]', b'42["ask"]', b"430[1]",
+           b"3", b"1", b"5", b"2probe", b"6", b"bAQID", b"4", b'42["stats"]', b'42["close-me"]', b'42["disconnect-me"]']
+
+
+def changed(rng, data):
+    data = bytearray(data)
+    for _ in range(rng.randrange(1, 8)):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    return bytes(data)
+
+
+def frame(rng, opcode, data):
+    """A masked frame of fewer than 126 bytes; the mask is zeros."""
+    return bytes([rng.choice((0x80, 0x80, 0x80, 0)) | opcode, 0x80 | len(data), 0, 0, 0, 0]) + data
+
+
+def conversation(rng):
+    """A WebSocket whose frames are well-formed, and their packets mostly."""
+    data = PIECES[1] + frame(rng, 1, b"40")
+    for _ in range(rng.randrange(1, 12)):
+        packet = rng.choice(PACKETS)
+        data += frame(rng, rng.choice((1, 1, 1, 1, 2, 0, 9, 10, 8)),
+                      changed(rng, packet) if rng.random() < 0.2 else packet)
+    return data
+
+
 def stream(rng, sid):
     """Pieces that make sense and bytes that do not, some of them changed."""
+    if rng.random() < 0.4:
+        return conversation(rng)
     data = b""
     for _ in range(rng.randrange(1, 6)):
         piece = rng.choice(PIECES) if rng.random() < 0.8 else rng.randbytes(rng.randrange(1, 200))
         data += piece.replace(b"%s", sid)
-    if rng.random() < 0.3:
-        data = bytearray(data)
-        for _ in range(rng.randrange(1, 8)):
-            data[rng.randrange(len(data))] = rng.randrange(256)
-    return bytes(data)
+    return changed(rng, data) if rng.random() < 0.3 else data
 
 
 def throw(server, data):
@@ -78,5 +103,6 @@ def test_nonsense_changes_nothing(start):
     assert server.process.poll() is None
     eventually(lambda: settled(server) == before, timeout=15)
     assert time.monotonic() - started < BOUND_S
+    assert server.stats()["opened"] > STREAMS / 10
     with server.connected() as client:
         assert client.call("message-with-ack", "still here") == "still here"
