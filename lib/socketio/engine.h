@@ -262,6 +262,7 @@ void room_leave_all(struct sio_socket *socket);
 /* server.c */
 void server_set_deadline(struct sio_server *server, struct deadline_list *list,
                          struct deadline *deadline, void *owner, int64_t duration_us);
+void server_run_deadlines(struct sio_server *server, int64_t now_us);
 void server_settle(struct sio_server *server); /* closes what is doomed, frees what is gone */
 void *server_allocate(size_t size);            /* zeroed; aborts */
 void server_make_sid(char sid[SID_SIZE]);

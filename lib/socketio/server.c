@@ -216,7 +216,7 @@ void server_settle(struct sio_server *server)
     server_free_gone(server);
 }
 
-static void run_deadlines(struct sio_server *server, int64_t now_us)
+void server_run_deadlines(struct sio_server *server, int64_t now_us)
 {
     void *owner;
     int64_t due_us;
@@ -293,7 +293,7 @@ static bool drain_turn(struct sio_server *server)
 int64_t engine_turn(struct sio_server *server)
 {
     int64_t now_us = clock_mono_us();
-    run_deadlines(server, now_us);
+    server_run_deadlines(server, now_us);
     if (server->is_draining && !server->is_drained)
         run_drain(server, now_us);
     server_settle(server);
