@@ -31,12 +31,13 @@ TOKEN    := $(BUILD)/obj/lib/vote/token.o
 KNOWN    := $(BUILD)/obj/lib/vote/token_cache.o $(BUILD)/obj/lib/vote/token_config.o
 SCRIPTS  := $(BUILD)/gen/scripts.o $(BUILD)/obj/lib/vote/keys.o
 OPENAPI  := $(BUILD)/gen/openapi.o
-SOCKETIO_NET := lib/socketio/transport lib/socketio/http lib/socketio/websocket
+SOCKETIO_NET := lib/socketio/transport lib/socketio/connection lib/socketio/http lib/socketio/websocket
 SOCKETIO := $(filter-out $(SOCKETIO_NET:%=$(BUILD)/obj/%.o),$(call objects,lib/socketio))
+SOCKETIO_LIBS := -luv -lhttp_parser -lwslay -lcrypto
 SOCKETIO_TRANSPORT := $(SOCKETIO_NET:%=$(BUILD)/obj/%.o)
 MIGRATIONS := $(BUILD)/gen/migrations.o
 
-all: $(BINS) $(MANS) $(BUILD)/test/socketio
+all: $(BINS) $(MANS)
 
 LINK = @mkdir -p $(@D) && echo "  link $@" && $(CC) $(FLAGS) $(LDFLAGS) -o $@ $^
 cmd  = $(call objects,cmd/$(1))
@@ -46,7 +47,7 @@ $(BUILD)/bin/vote-ingest: $(call cmd,vote-ingest) $(BASE) $(NET) $(KAFKA) $(REDI
 $(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(SCRIPTS)
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson $(LIBS)
 $(BUILD)/bin/vote-notify: $(call cmd,vote-notify) $(BASE) $(NET) $(KAFKA) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
-	$(LINK) -lcivetweb -lrdkafka -lwebsockets -luv -lpq -ljansson -ljwt $(LIBS)
+	$(LINK) -lcivetweb -lrdkafka $(SOCKETIO_LIBS) -lpq -ljansson -ljwt $(LIBS)
 $(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS) $(MIGRATIONS)
 	$(LINK) -lrdkafka -lhiredis -lpq -ljansson -ljwt $(LIBS)
 $(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT)
@@ -55,7 +56,7 @@ $(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(TOKEN)
 	$(LINK) -lcurl -ljansson -ljwt $(LIBS)
 
 $(BUILD)/test/socketio: $(call objects,tests/socketio) $(BASE) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
-	$(LINK) -lwebsockets -luv -ljansson $(LIBS)
+	$(LINK) $(SOCKETIO_LIBS) -ljansson $(LIBS)
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D) && echo "  cc   $<" && $(CC) $(CPPFLAGS) $(FLAGS) -MMD -MP -c -o $@ $<
@@ -76,7 +77,7 @@ $(BUILD)/man/%.1: $(BUILD)/bin/%
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 # Unit tests: one program a module, each links only what it tests.
-TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(TOKEN) \
+TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(TOKEN) $(SOCKETIO) \
     $(BUILD)/obj/cmd/vote-ingest/vote_body.o $(BUILD)/obj/cmd/vote-tail/selector.o
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 $(BUILD)/unit/%: tests/unit/%.c $(TESTED)
@@ -118,7 +119,7 @@ test: deps
 test-unit: deps-build deps-test
 	@$(MAKE) --no-print-directory units
 	@tests/run.sh $(BUILD) unit
-units: $(UNITS) $(REPLAYS) $(CRASH)
+units: $(BUILD)/test/socketio $(UNITS) $(REPLAYS) $(CRASH)
 fuzzers: $(FUZZERS)
 asan: deps
 	@$(MAKE) --no-print-directory all units BUILD=build/asan CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"
@@ -135,6 +136,7 @@ bench: deps deps-bench
 	@/usr/bin/python3 tests/bench/polis.py "$(POLIS)"
 	@/usr/bin/python3 tests/bench/ingest.py
 	@/usr/bin/python3 tests/bench/commit.py
+	@/usr/bin/python3 tests/bench/socketio.py $(BUILD)/test/socketio
 
 tidy:
 	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)

@@ -32,7 +32,8 @@ if tests/unit/test_layers.sh; then passed=$((passed + 1)); else failed=$((failed
 
 run_pytest() { # DIRECTORY: its tests, with servers of their own
     local code bad
-    VOTE_BIN=$build/bin /usr/bin/python3 -m pytest -q -p no:cacheprovider "$1" 2>&1 | tee "$output"
+    VOTE_BIN=$build/bin SOCKETIO_SERVER=$build/test/socketio \
+        /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider "$1" 2>&1 | tee "$output"
     code=${PIPESTATUS[0]}
     passed=$((passed + $(count passed)))
     bad=$(($(count failed) + $(count error)))
@@ -41,6 +42,7 @@ run_pytest() { # DIRECTORY: its tests, with servers of their own
 }
 
 if [[ ${2:-} != unit ]]; then
+    run_pytest tests/socketio
     run_pytest tests/integration
     run_pytest tests/fault
 fi

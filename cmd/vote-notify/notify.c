@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 enum { SECOND_MS = 1000, EXPIRE_EVERY = 5 };
 
@@ -114,6 +115,16 @@ static void handles_close(struct notify *notify)
     uv_close((uv_handle_t *)&notify->interrupt, NULL);
 }
 
+/* Each client is a descriptor: as many as the system lets us have. */
+static void descriptors_raise(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static bool notify_serve(struct notify *notify, struct error *error)
 {
     const struct notify_config *config = notify->config;
@@ -172,6 +183,7 @@ bool notify_run(void *config, const struct options *options, struct log *log, st
     struct notify_config *settings = config;
     if (!token_config_settle(&settings->tokens, error))
         return false;
+    descriptors_raise();
     struct notify *notify = notify_new(settings, log);
     bool served = notify_serve(notify, error);
     notify_free(notify);

@@ -18,7 +18,7 @@ enum { CLOSING_US = 2 * 1000 * 1000 };
 static void queue_account(struct sio_client *client, const struct queue *before)
 {
     struct sio_stats *stats = &client->server->stats;
-    stats->queued_frames += client->queue.count - before->count;
+    stats->queued_frames += (size_t)client->queue.count - (size_t)before->count;
     stats->queued_bytes += client->queue.bytes - before->bytes;
 }
 

@@ -9,7 +9,7 @@
 #include "socketio/packet.h"
 #include "socketio/payload.h"
 #include "socketio/socketio.h"
-#include "socketio/table.h"
+#include "base/table.h"
 
 enum { SID_SIZE = 21, ADDRESS_SIZE = 46, SEPARATOR = 0x1e };
 
@@ -247,8 +247,14 @@ void socket_receive_binary(struct sio_client *client, const void *data, size_t s
 void socket_end(struct sio_socket *socket, enum sio_reason reason);
 void socket_free(struct sio_socket *socket);
 bool socket_send(struct sio_socket *socket, struct sio_frame *frame);
-void ack_expire(struct ack *ack);
+void socket_send_new(struct sio_socket *socket, struct sio_frame *frame); /* takes the reference */
 void assembly_free(struct assembly *assembly);
+
+/* ack.c */
+void ack_receive(struct sio_socket *socket, int64_t id, const struct sio_args *args);
+void ack_expire(struct ack *ack);
+void ack_abandon_all(struct sio_socket *socket); /* tells each that no answer comes */
+void ack_free_all(struct sio_socket *socket);    /* tells nobody */
 
 /* room.c */
 void room_leave_all(struct sio_socket *socket);
@@ -256,6 +262,7 @@ void room_leave_all(struct sio_socket *socket);
 /* server.c */
 void server_set_deadline(struct sio_server *server, struct deadline_list *list,
                          struct deadline *deadline, void *owner, int64_t duration_us);
+void server_run_deadlines(struct sio_server *server, int64_t now_us);
 void server_settle(struct sio_server *server); /* closes what is doomed, frees what is gone */
 void *server_allocate(size_t size);            /* zeroed; aborts */
 void server_make_sid(char sid[SID_SIZE]);

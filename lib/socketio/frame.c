@@ -7,9 +7,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(offsetof(struct sio_frame, bytes) ==
+                   offsetof(struct sio_frame, header) + FRAME_HEADER_MAX,
+               "a frame is sent in one piece");
+
+/* Puts a number of `count` bytes, highest first, and returns where it begins. */
+static char *put_before(char *end, uint64_t number, int count)
+{
+    for (; count > 0; count--, number >>= 8)
+        *--end = (char)number;
+    return end;
+}
+
+/* One final frame, which its client finds right before the bytes. */
+static void frame_put_header(struct sio_frame *frame)
+{
+    uint64_t size = frame->size;
+    char *end = frame->header + FRAME_HEADER_MAX, *at = end;
+    if (size > UINT16_MAX)
+        at = put_before(at, size, 8);
+    else if (size > 125)
+        at = put_before(at, size, 2);
+    *--at = (char)(size > UINT16_MAX ? 127 : size > 125 ? 126 : size);
+    *--at = (char)(0x80 | (frame->is_binary ? 2 : 1));
+    frame->header_size = (uint8_t)(end - at);
+}
+
 static struct sio_frame *frame_make(const void *bytes, size_t size, bool is_binary)
 {
-    struct sio_frame *frame = malloc(sizeof *frame + size + 1);
+    struct sio_frame *frame = malloc(sizeof *frame + size);
     if (!frame)
         abort();
     memset(frame, 0, sizeof *frame);
@@ -18,7 +44,7 @@ static struct sio_frame *frame_make(const void *bytes, size_t size, bool is_bina
     frame->is_binary = is_binary;
     if (size > 0)
         memcpy(frame->bytes, bytes, size);
-    frame->bytes[size] = 0;
+    frame_put_header(frame);
     return frame;
 }
 

@@ -6,9 +6,8 @@
 #include "base/buf.h"
 #include "socketio/socketio.h"
 
-/* Bytes in front of a frame's own that a transport may write its header to. It is the same header
- * for every client, so that sharing is safe: servers do not mask (RFC 6455 section 5.1). */
-enum { FRAME_HEADROOM = 16 };
+/* The longest header of a WebSocket frame that is not masked (RFC 6455 section 5.2). */
+enum { FRAME_HEADER_MAX = 10 };
 
 struct sio_frame {
     uint32_t references;
@@ -19,8 +18,9 @@ struct sio_frame {
     struct sio_frame *next; /* the next attachment: a part of this frame, without references */
     bool is_binary;
     bool is_event; /* the application's own: may be conflated and dropped */
-    char room[FRAME_HEADROOM];
-    char bytes[]; /* with the Engine.IO type when it is text; a NUL follows */
+    uint8_t header_size;
+    char header[FRAME_HEADER_MAX]; /* of a WebSocket frame; it ends where `bytes` begin */
+    char bytes[];                  /* with the Engine.IO type when it is text */
 };
 
 /* One reference, the caller's, from each of these. `ack_id` NO_ACK: asks for none. */

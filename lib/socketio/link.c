@@ -7,6 +7,10 @@
 
 #include <string.h>
 
+/* Timers of both sides count in whole milliseconds, from the last turn of their loops: a client
+ * that comes when by its own clock its time is just over finds that it is. */
+enum { TIMER_SLACK_US = 10 * 1000 };
+
 const char *engine_error_text(enum engine_error error)
 {
     static const char *const texts[] = {
@@ -99,6 +103,7 @@ enum engine_error engine_verify(struct sio_server *server, const struct engine_r
 {
     enum engine_error error = ENGINE_UNKNOWN_TRANSPORT;
     const char *transport = request->transport;
+    server_run_deadlines(server, clock_mono_us() + TIMER_SLACK_US);
     server_settle(server);
     *client = NULL;
     if (transport && (!strcmp(transport, "polling") || !strcmp(transport, "websocket"))) {

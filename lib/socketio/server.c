@@ -46,8 +46,6 @@ const struct option sio_options[] = {
      .summary = "how many messages may wait for one client"},
     {.name = "flood-limit", .type = OPTION_QUOTA, .offset = MEMBER(flood), .preset = "100/1s",
      .argument = "N/DURATION", .summary = "packets a client may send; 0: no limit"},
-    {.name = "deflate", .type = OPTION_SWITCH, .offset = MEMBER(deflate), .preset = "false",
-     .summary = "compress WebSocket messages (permessage-deflate)"},
 };
 /* clang-format on */
 _Static_assert(sizeof sio_options / sizeof *sio_options == SIO_OPTION_COUNT, "options counted");
@@ -218,7 +216,7 @@ void server_settle(struct sio_server *server)
     server_free_gone(server);
 }
 
-static void run_deadlines(struct sio_server *server, int64_t now_us)
+void server_run_deadlines(struct sio_server *server, int64_t now_us)
 {
     void *owner;
     int64_t due_us;
@@ -295,7 +293,7 @@ static bool drain_turn(struct sio_server *server)
 int64_t engine_turn(struct sio_server *server)
 {
     int64_t now_us = clock_mono_us();
-    run_deadlines(server, now_us);
+    server_run_deadlines(server, now_us);
     if (server->is_draining && !server->is_drained)
         run_drain(server, now_us);
     server_settle(server);

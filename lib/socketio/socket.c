@@ -21,8 +21,7 @@ bool socket_send(struct sio_socket *socket, struct sio_frame *frame)
     return client_send(socket->client, frame);
 }
 
-/* Sends, and gives the caller's reference back. */
-static void socket_send_new(struct sio_socket *socket, struct sio_frame *frame)
+void socket_send_new(struct sio_socket *socket, struct sio_frame *frame)
 {
     socket_send(socket, frame);
     sio_frame_unref(frame);
@@ -50,49 +49,6 @@ void sio_ack(struct sio_socket *socket, int64_t ack_id, const struct sio_message
 {
     if (ack_id != NO_ACK)
         socket_send_new(socket, frame_ack(socket->namespace->name, ack_id, message));
-}
-
-void sio_emit_ack(struct sio_socket *socket, const struct sio_message *message,
-                  sio_ack_handler then, void *context)
-{
-    struct sio_server *server = socket->namespace->server;
-    struct ack *ack = server_allocate(sizeof *ack);
-    ack->id = socket->next_ack++;
-    ack->then = then;
-    ack->context = context;
-    ack->socket = socket;
-    ack->next = socket->acks;
-    socket->acks = ack;
-    server_set_deadline(server, &server->acks, &ack->deadline, ack, server->config->ack_timeout_us);
-    socket_send_new(socket, frame_event(socket->namespace->name, ack->id, message));
-}
-
-/* --- Acknowledgements ------------------------------------------------------------------------ */
-
-static void ack_finish(struct ack **at, const struct sio_args *args)
-{
-    struct ack *ack = *at;
-    *at = ack->next;
-    deadline_clear(&ack->deadline);
-    ack->then(ack->socket, args, ack->context);
-    free(ack);
-}
-
-void ack_expire(struct ack *ack)
-{
-    struct ack **at = &ack->socket->acks;
-    while (*at != ack)
-        at = &(*at)->next;
-    ack_finish(at, NULL);
-}
-
-static void ack_receive(struct sio_socket *socket, int64_t id, const struct sio_args *args)
-{
-    struct ack **at = &socket->acks;
-    while (*at && (*at)->id != id)
-        at = &(*at)->next;
-    if (*at)
-        ack_finish(at, args);
 }
 
 /* --- Joining and leaving a namespace --------------------------------------------------------- */
@@ -154,11 +110,7 @@ static void socket_unlink(struct sio_socket *socket)
 
 void socket_free(struct sio_socket *socket)
 {
-    for (struct ack *ack = socket->acks, *next; ack; ack = next) {
-        next = ack->next;
-        deadline_clear(&ack->deadline);
-        free(ack);
-    }
+    ack_free_all(socket);
     free(socket);
 }
 
@@ -180,8 +132,7 @@ void socket_end(struct sio_socket *socket, enum sio_reason reason)
     socket->is_doomed = true;
     room_leave_all(socket);
     socket_unlink(socket);
-    while (socket->acks)
-        ack_finish(&socket->acks, NULL);
+    ack_abandon_all(socket);
     if (callbacks->disconnect)
         callbacks->disconnect(socket, reason);
     socket_free(socket);

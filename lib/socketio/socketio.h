@@ -46,12 +46,11 @@ struct sio_config {
     int64_t queue_bytes_max;    /* waiting for one client, before `overflow` is asked */
     int64_t queue_frames_max;   /* the same, in frames */
     struct option_quota flood;  /* packets from one client in a window; 0: no limit */
-    bool deflate;               /* permessage-deflate (RFC 7692), where the client offers it */
 };
 
 /* --path, --cors-origins, --ping-interval ... with the presets, for a struct sio_config. */
 extern const struct option sio_options[];
-enum { SIO_OPTION_COUNT = 13 };
+enum { SIO_OPTION_COUNT = 12 };
 
 /* --- Why things end, and what is counted --------------------------------------------------- */
 
@@ -215,7 +214,8 @@ void sio_emit(struct sio_socket *socket, const struct sio_message *message);
 void sio_emit_frame(struct sio_socket *socket, struct sio_frame *frame); /* takes no reference */
 
 /* Sends an event and asks for an acknowledgement. `then` is called once: with what the client
- * answered, or with `args` NULL when the socket is gone or ack_timeout_us has passed. */
+ * answered, or with `args` NULL when the socket is gone or ack_timeout_us has passed (at once when
+ * it is marked already). */
 typedef void (*sio_ack_handler)(struct sio_socket *socket, const struct sio_args *args,
                                 void *context);
 void sio_emit_ack(struct sio_socket *socket, const struct sio_message *message,

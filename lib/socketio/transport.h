@@ -1,4 +1,4 @@
-/* transport.h - a Socket.IO server on the network: libwebsockets on the caller's libuv loop.
+/* transport.h - a Socket.IO server on the network, on the caller's libuv loop.
  *
  * HTTP long-polling, WebSocket and the upgrade between them, on one port. All calls, and all the
  * callbacks of the server, are made by the thread that runs the loop; the application adds what
@@ -13,7 +13,8 @@
 struct sio_transport;
 struct uv_loop_s;
 
-/* Listens on HOST:PORT (port 0: any that is free) and serves `server` whenever the loop runs.
+/* Listens on HOST:PORT (an IP address, [IPv6] in brackets, or nothing for all; port 0: any that is
+ * free), ignores SIGPIPE, and serves `server` whenever the loop runs.
  * `server` and `loop` are borrowed until sio_transport_close. */
 bool sio_transport_open(struct sio_transport **transport, struct sio_server *server,
                         struct uv_loop_s *loop, const char *listen, struct error *error)

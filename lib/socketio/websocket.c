@@ -1,114 +1,319 @@
-/* websocket.c - WebSockets on libwebsockets (RFC 6455).
+/* websocket.c - WebSockets (RFC 6455), their frames read by wslay.
  *
- * Frames are written as soon as they are queued, not from the writable callback: that costs a
- * change of the poll set, a turn of the loop and a callback for each. It is safe as
- * long as nothing is left over from the write before, which libwebsockets keeps and asks to be
- * called back for; until then frames stay in the client's queue. lws_write puts the frame's header
- * in front of the shared bytes: the same one for every client, as servers do not mask.
- * SPDX-License-Identifier: Apache-2.0 */
+ * A frame is written as soon as it is queued, from the bytes that all its clients share: it was
+ * made with its header in front, which is the same for everybody, as servers do not mask. That is
+ * one write(2) a delivery and nothing else. Only what a socket does not take is copied and waited
+ * for; until it has gone, later frames stay in the client's queue, where newer ones may replace
+ * them. SPDX-License-Identifier: Apache-2.0 */
 #include "socketio/connection.h"
 
-_Static_assert(FRAME_HEADROOM >= LWS_PRE, "room for libwebsockets' frame header");
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wslay/wslay.h>
 
-enum { CLOSE_TIMEOUT_S = 5 };
+enum { CONTROL_MAX = 125 };
 
-static void websocket_kill(struct connection *connection)
+/* Section 7.4.1. */
+enum { CLOSE_NORMAL = 1000, CLOSE_PROTOCOL = 1002, CLOSE_NOT_UTF8 = 1007, CLOSE_TOO_LARGE = 1009 };
+
+/* Reads frames from what a connection brings. It is kept only from the first byte of a frame to its
+ * last, since each is more than four kilobytes. */
+struct frame_reader {
+    wslay_frame_context_ptr frames;
+    const char *data; /* what has come and was not taken yet */
+    size_t left;
+    uint64_t taken;        /* bytes that are not of a whole frame yet */
+    uint64_t payload_left; /* of the frame under way */
+    bool in_frame;
+    uint8_t opcode, fin;
+    uint8_t control[CONTROL_MAX];
+    size_t control_size;
+};
+
+/* --- Writing --------------------------------------------------------------------------------- */
+
+static void write_control(struct connection *connection, uint8_t opcode, const void *data,
+                          size_t size)
 {
-    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    uint8_t frame[2 + CONTROL_MAX] = {0x80 | opcode, (uint8_t)size};
+    memcpy(frame + 2, data, size);
+    connection_write(connection, frame, size + 2);
 }
 
-/* Hands a frame over whole; libwebsockets copies what the socket does not take. */
-static bool websocket_write(struct connection *connection, const struct sio_frame *frame)
+static void write_close(struct connection *connection, int code)
 {
-    struct lws *wsi = connection->wsi;
-    enum lws_write_protocol kind = frame->is_binary ? LWS_WRITE_BINARY : LWS_WRITE_TEXT;
-    if (lws_write(wsi, (unsigned char *)frame->bytes, frame->size, kind) < 0) {
-        connection->is_congested = true; /* for good */
-        websocket_kill(connection);
-        return false;
-    }
-    /* a compressor may hold back the rest of a frame, and does not tell */
-    connection->is_congested = connection->transport->deflates || lws_partial_buffered(wsi);
-    if (connection->is_congested)
-        lws_callback_on_writable(wsi);
-    return true;
+    uint8_t data[] = {(uint8_t)(code >> 8), (uint8_t)code};
+    write_control(connection, WSLAY_CONNECTION_CLOSE, data, sizeof data);
+    connection_finish(connection);
+}
+
+static void write_frame(struct connection *connection, const struct sio_frame *frame)
+{
+    connection_write(connection, frame->bytes - frame->header_size,
+                     frame->header_size + frame->size);
 }
 
 void websocket_flush(struct connection *connection)
 {
     const struct sio_frame *frame;
-    while (!connection->is_congested && (frame = engine_next(&connection->link)))
-        if (websocket_write(connection, frame))
-            engine_sent(&connection->link);
+    while (!connection->is_congested && !connection->is_dead &&
+           (frame = engine_next(&connection->link))) {
+        write_frame(connection, frame);
+        engine_sent(&connection->link);
+    }
 }
 
 void websocket_probe(struct sio_link *link, const struct sio_frame *frame)
 {
-    websocket_write((struct connection *)link, frame);
+    write_frame((struct connection *)link, frame);
+}
+
+void websocket_say_goodbye(struct connection *connection)
+{
+    connection->says_goodbye = false;
+    write_close(connection, CLOSE_NORMAL);
 }
 
 void websocket_close(struct sio_link *link, bool politely)
 {
     struct connection *connection = (struct connection *)link;
     connection->is_closing = true;
-    if (!politely) {
-        websocket_kill(connection);
-        return;
-    }
-    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_CLOSE_SEND, CLOSE_TIMEOUT_S);
-    lws_callback_on_writable(connection->wsi);
+    connection->says_goodbye = politely;
+    connection->is_dead = !politely;
+    /* a peer that takes nothing is not waited for longer */
+    connection_set_deadline(connection, &connection->transport->closings, FINISH_US);
+    connection_attend(connection);
 }
 
-int websocket_open(struct connection *connection)
+/* --- The handshake --------------------------------------------------------------------------- */
+
+/* Section 4.2.2. */
+static void put_accept(struct buf *out, const struct buf *key)
 {
-    struct sio_client *client;
-    char address[ADDRESS_SIZE], *path;
-    int size;
+    static const char GUID[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    unsigned char digest[SHA_DIGEST_LENGTH];
+    struct buf text = {0};
+    buf_put(&text, key->data, key->size);
+    buf_text(&text, GUID);
+    SHA1((const unsigned char *)text.data, text.size, digest);
+    base64_encode(out, digest, sizeof digest);
+    buf_free(&text);
+}
+
+static void write_handshake(struct connection *connection)
+{
+    struct buf out = {0};
+    buf_text(&out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                   "Connection: Upgrade\r\nSec-WebSocket-Accept: ");
+    put_accept(&out, &connection->request->key);
+    buf_text(&out, "\r\n\r\n");
+    connection_write(connection, out.data, out.size);
+    buf_free(&out);
+}
+
+void websocket_accept(struct connection *connection, struct sio_client *client)
+{
+    char address[ADDRESS_SIZE];
+    write_handshake(connection);
+    request_free(connection);
+    deadline_clear(&connection->patience);
     connection->is_websocket = true;
-    if (lws_http_get_uri_and_method(connection->wsi, &path, &size) < 0 ||
-        !http_verify(connection, path, true, &client))
+    if (!client) {
+        connection_address(connection, address);
+        engine_open(connection->server, SIO_WEBSOCKET, &connection->link, address);
+    } else if (!engine_probe(client, &connection->link)) {
+        websocket_close(&connection->link, true);
+    }
+}
+
+/* --- Reading --------------------------------------------------------------------------------- */
+
+static ssize_t on_recv(uint8_t *data, size_t size, int flags, void *pointer)
+{
+    (void)flags;
+    struct frame_reader *reader = pointer;
+    size_t taken = size < reader->left ? size : reader->left;
+    if (taken == 0)
         return -1;
-    if (client)
-        return engine_probe(client, &connection->link) ? 0 : -1;
-    connection_address(connection, address);
-    engine_open(connection->server, SIO_WEBSOCKET, &connection->link, address);
-    return 0;
+    memcpy(data, reader->data, taken);
+    reader->data += taken;
+    reader->left -= taken;
+    reader->taken += taken;
+    return (ssize_t)taken;
 }
 
-static int refuse_large(struct connection *connection)
+static struct frame_reader *reader_new(struct sio_transport *transport)
 {
-    engine_too_large(&connection->link);
-    lws_close_reason(connection->wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, NULL, 0);
-    return -1;
+    static const struct wslay_frame_callbacks callbacks = {.recv_callback = on_recv};
+    struct frame_reader *reader = transport->spare;
+    transport->spare = NULL;
+    if (reader)
+        return reader;
+    reader = server_allocate(sizeof *reader);
+    if (wslay_frame_context_init(&reader->frames, &callbacks, reader))
+        abort();
+    return reader;
 }
 
-/* Data comes in pieces as it was read; a message is passed on whole. */
-int websocket_receive(struct connection *connection, const void *data, size_t size)
+void frame_reader_free(struct frame_reader *reader)
 {
-    struct lws *wsi = connection->wsi;
+    if (!reader)
+        return;
+    wslay_frame_context_free(reader->frames);
+    free(reader);
+}
+
+/* A reader that is in no frame has no state: any connection can go on with it. */
+static void reader_give_back(struct connection *connection)
+{
+    struct sio_transport *transport = connection->transport;
+    struct frame_reader *reader = connection->reader;
+    if (reader->taken > 0 || transport->spare)
+        return;
+    transport->spare = reader;
+    connection->reader = NULL;
+}
+
+/* The peer broke a rule: it is told which, and the session ends. */
+static void websocket_fail(struct connection *connection, int code)
+{
+    connection->is_closing = true;
+    if (code == CLOSE_TOO_LARGE)
+        engine_too_large(&connection->link);
+    engine_gone(&connection->link);
+    write_close(connection, code);
+}
+
+static void message_end(struct connection *connection, const void *data, size_t size)
+{
+    bool is_binary = connection->opcode == WSLAY_BINARY_FRAME;
+    connection->opcode = 0;
+    if (!is_binary && !buf_is_utf8(data, size))
+        websocket_fail(connection, CLOSE_NOT_UTF8);
+    else
+        engine_receive(&connection->link, data, size, is_binary);
+}
+
+static void take_data(struct connection *connection, const struct wslay_frame_iocb *piece)
+{
+    struct frame_reader *reader = connection->reader;
     struct buf *body = &connection->body;
-    bool is_end = lws_is_final_fragment(wsi) && lws_remaining_packet_payload(wsi) == 0;
-    if (body->size + size > (size_t)engine_config(connection->server)->max_payload_bytes)
-        return refuse_large(connection);
-    if (is_end && body->size == 0) {
-        engine_receive(&connection->link, data, size, lws_frame_is_binary(wsi));
-        return 0;
+    size_t max = (size_t)engine_config(connection->server)->max_payload_bytes;
+    bool is_end = reader->fin && reader->payload_left == 0;
+    if (body->size + piece->data_length > max || reader->payload_left > max) {
+        websocket_fail(connection, CLOSE_TOO_LARGE);
+    } else if (is_end && body->size == 0) {
+        message_end(connection, piece->data_length ? (const char *)piece->data : "",
+                    piece->data_length);
+    } else {
+        buf_put(body, piece->data, piece->data_length);
+        if (is_end)
+            message_end(connection, body->data, body->size);
     }
-    buf_put(body, data, size);
-    if (is_end) {
-        engine_receive(&connection->link, body->data, body->size, lws_frame_is_binary(wsi));
+    if (is_end)
         buf_free(body);
-    }
-    return 0;
 }
 
-int websocket_writable(struct connection *connection)
+static void control_end(struct connection *connection)
 {
-    connection->is_congested = false;
-    if (connection->is_closing) {
-        lws_close_reason(connection->wsi, LWS_CLOSE_STATUS_NORMAL, NULL, 0);
-        return -1;
+    struct frame_reader *reader = connection->reader;
+    if (reader->opcode == WSLAY_CONNECTION_CLOSE) {
+        connection->is_closing = true;
+        engine_gone(&connection->link);
+        write_close(connection, CLOSE_NORMAL);
+    } else if (reader->opcode == WSLAY_PING && !connection->is_congested) {
+        write_control(connection, WSLAY_PONG, reader->control, reader->control_size);
     }
-    websocket_flush(connection);
-    return 0;
+}
+
+static void take_control(struct connection *connection, const struct wslay_frame_iocb *piece)
+{
+    struct frame_reader *reader = connection->reader;
+    if (piece->data_length > 0)
+        memcpy(reader->control + reader->control_size, piece->data, piece->data_length);
+    reader->control_size += piece->data_length;
+    if (reader->payload_left == 0)
+        control_end(connection);
+}
+
+static bool is_control(uint8_t opcode)
+{
+    return opcode >= WSLAY_CONNECTION_CLOSE;
+}
+
+/* Section 5: clients mask; no extension was agreed on; a message goes on where it stopped. */
+static bool frame_may_begin(const struct connection *connection,
+                            const struct wslay_frame_iocb *piece)
+{
+    if (!piece->mask || piece->rsv)
+        return false;
+    switch (piece->opcode) {
+    case WSLAY_CONTINUATION_FRAME: return connection->opcode != 0;
+    case WSLAY_TEXT_FRAME:
+    case WSLAY_BINARY_FRAME: return connection->opcode == 0;
+    case WSLAY_CONNECTION_CLOSE:
+    case WSLAY_PING:
+    case WSLAY_PONG: return piece->fin && piece->payload_length <= CONTROL_MAX;
+    default: return false;
+    }
+}
+
+static bool frame_begin(struct connection *connection, const struct wslay_frame_iocb *piece)
+{
+    struct frame_reader *reader = connection->reader;
+    if (!frame_may_begin(connection, piece))
+        return false;
+    reader->in_frame = true;
+    reader->opcode = piece->opcode;
+    reader->fin = piece->fin;
+    reader->payload_left = piece->payload_length;
+    reader->control_size = 0;
+    if (!is_control(piece->opcode) && piece->opcode != WSLAY_CONTINUATION_FRAME)
+        connection->opcode = piece->opcode;
+    return true;
+}
+
+static uint64_t frame_size(const struct wslay_frame_iocb *piece)
+{
+    uint64_t length = piece->payload_length;
+    return 6 + length + (length < 126 ? 0 : length < 65536 ? 2 : 8);
+}
+
+/* Takes a frame, or as much of it as has come. False: there is no more, or the end has come. */
+static bool read_piece(struct connection *connection)
+{
+    struct wslay_frame_iocb piece = {0};
+    struct frame_reader *reader = connection->reader;
+    ssize_t size = wslay_frame_recv(reader->frames, &piece);
+    if (size == WSLAY_ERR_WANT_READ)
+        return false;
+    if (size < 0 || (!reader->in_frame && !frame_begin(connection, &piece))) {
+        websocket_fail(connection, CLOSE_PROTOCOL);
+        return false;
+    }
+    reader->payload_left -= piece.data_length;
+    if (reader->payload_left == 0) {
+        reader->in_frame = false;
+        reader->taken -= frame_size(&piece);
+    }
+    if (is_control(reader->opcode))
+        take_control(connection, &piece);
+    else
+        take_data(connection, &piece);
+    return !connection->is_closing;
+}
+
+void websocket_read(struct connection *connection, const char *data, size_t size)
+{
+    if (size == 0 || connection->is_closing)
+        return;
+    if (!connection->reader)
+        connection->reader = reader_new(connection->transport);
+    connection->reader->data = data;
+    connection->reader->left = size;
+    while (read_piece(connection))
+        ;
+    if (!connection->is_closing)
+        reader_give_back(connection);
 }

@@ -12,6 +12,8 @@ missing() { # GROUP...
     local group package
     while read -r group package _; do
         [[ " $* " == *" $group "* ]] || continue
+        # NodeSource's nodejs brings npm along, and does not go with Debian's
+        [[ $package == npm ]] && command -v npm >/dev/null && continue
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || echo "$package"
     done <"$here/packages.txt"
 }

@@ -44,8 +44,6 @@ static const struct option test_options[] = {
      .argument = "N/DURATION", .summary = "packets from a client"},
     {.name = "cors-origins", .type = OPTION_TEXT, .offset = SIO(cors_origins), .preset = "*",
      .argument = "LIST", .summary = "origins"},
-    {.name = "deflate", .type = OPTION_SWITCH, .offset = SIO(deflate), .preset = "false",
-     .summary = "permessage-deflate"},
 };
 /* clang-format on */
 
@@ -221,6 +219,8 @@ static void on_stats(struct sio_socket *socket, const struct sio_args *args, int
     buf_member_int(&text, "memberships", (int64_t)stats->memberships);
     buf_member_int(&text, "queued_frames", (int64_t)stats->queued_frames);
     buf_member_int(&text, "queued_bytes", (int64_t)stats->queued_bytes);
+    buf_member_int(&text, "opened",
+                   (int64_t)(stats->opened[SIO_POLLING] + stats->opened[SIO_WEBSOCKET]));
     buf_member_int(&text, "upgraded", (int64_t)stats->upgraded);
     buf_member_int(&text, "conflated", (int64_t)stats->conflated);
     buf_member_int(&text, "dropped", (int64_t)stats->dropped);

@@ -6,5 +6,6 @@ cd "$(dirname "$0")/../.." || exit 70
 bad=$(grep -rnE '#include "(vote-[a-z]+|cmd)/' lib
     grep -rnE '#include "(kafka|redis|pg|vote|socketio)/' lib/base
     grep -rnE '#include "(vote|redis|pg)/' lib/kafka
-    grep -rnE '#include "(vote|kafka|pg)/' lib/redis)
+    grep -rnE '#include "(vote|kafka|pg)/' lib/redis
+    grep -rnE '#include "(vote|kafka|redis|pg)/' lib/socketio)
 [[ -z $bad ]] || { echo "$bad"; exit 1; }

@@ -1,5 +1,5 @@
 /* table.c - see table.h. SPDX-License-Identifier: Apache-2.0 */
-#include "socketio/table.h"
+#include "base/table.h"
 
 #include <stdlib.h>
 #include <sys/random.h>

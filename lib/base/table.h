@@ -1,7 +1,7 @@
 /* table.h - a hash table of nodes that live inside what they find. Its hash has a secret in it,
  * since clients choose some of the keys. SPDX-License-Identifier: Apache-2.0 */
-#ifndef SOCKETIO_TABLE_H
-#define SOCKETIO_TABLE_H
+#ifndef BASE_TABLE_H
+#define BASE_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>

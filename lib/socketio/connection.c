@@ -1,0 +1,245 @@
+/* connection.c - one TCP connection: what it reads, what it writes, and its end.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "socketio/connection.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a socket did not take at once. */
+struct write {
+    uv_write_t request; /* first */
+    char data[];
+};
+
+void connection_address(const struct connection *connection, char address[ADDRESS_SIZE])
+{
+    static const char MAPPED[] = "::ffff:";
+    struct sockaddr_storage peer;
+    int size = sizeof peer;
+    address[0] = 0;
+    if (uv_tcp_getpeername(&connection->tcp, (struct sockaddr *)&peer, &size))
+        return;
+    if (peer.ss_family == AF_INET6)
+        uv_ip6_name((struct sockaddr_in6 *)&peer, address, ADDRESS_SIZE);
+    else
+        uv_ip4_name((struct sockaddr_in *)&peer, address, ADDRESS_SIZE);
+    if (!strncmp(address, MAPPED, sizeof MAPPED - 1) && strchr(address, '.'))
+        memmove(address, address + sizeof MAPPED - 1, strlen(address) - (sizeof MAPPED - 2));
+}
+
+void connection_set_deadline(struct connection *connection, struct deadline_list *list,
+                             int64_t duration_us)
+{
+    if (connection->is_closing && list != &connection->transport->closings)
+        return;
+    int64_t due_us = clock_mono_us() + duration_us;
+    deadline_set(list, &connection->patience, connection, due_us);
+    if (due_us < connection->transport->next_turn_us)
+        transport_arm(connection->transport);
+}
+
+void connection_attend(struct connection *connection)
+{
+    struct sio_transport *transport = connection->transport;
+    if (connection->is_pending)
+        return;
+    connection->is_pending = true;
+    connection->pending_next = transport->pending;
+    transport->pending = connection;
+    transport_arm(transport);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct connection *connection = handle->data;
+    struct sio_transport *transport = connection->transport;
+    transport->connection_count--;
+    transport->handle_count--;
+    buf_free(&connection->body);
+    frame_reader_free(connection->reader);
+    request_free(connection);
+    free(connection);
+}
+
+static void pending_remove(struct connection *connection)
+{
+    struct connection **at = &connection->transport->pending;
+    while (*at != connection)
+        at = &(*at)->pending_next;
+    *at = connection->pending_next;
+    connection->is_pending = false;
+}
+
+void connection_close(struct connection *connection)
+{
+    struct sio_transport *transport = connection->transport;
+    if (uv_is_closing((uv_handle_t *)&connection->tcp))
+        return;
+    engine_gone(&connection->link);
+    deadline_clear(&connection->patience);
+    if (connection->is_pending)
+        pending_remove(connection);
+    *(connection->previous ? &connection->previous->next : &transport->connections) =
+        connection->next;
+    if (connection->next)
+        connection->next->previous = connection->previous;
+    connection->is_closing = connection->is_dead = true;
+    uv_close((uv_handle_t *)&connection->tcp, on_closed);
+}
+
+/* --- Writing --------------------------------------------------------------------------------- */
+
+static void connection_fail(struct connection *connection)
+{
+    connection->is_dead = true;
+    connection_attend(connection);
+}
+
+static void on_written(uv_write_t *request, int status)
+{
+    struct connection *connection = request->handle->data;
+    free(request);
+    if (uv_is_closing((uv_handle_t *)&connection->tcp))
+        return;
+    connection->is_congested = uv_stream_get_write_queue_size((uv_stream_t *)&connection->tcp) > 0;
+    if (status < 0)
+        connection_close(connection);
+    else
+        connection_attend(connection);
+}
+
+/* Writes the rest when the socket takes it. */
+static void write_later(struct connection *connection, const char *data, size_t size)
+{
+    struct write *write = malloc(sizeof *write + size);
+    if (!write)
+        abort();
+    memcpy(write->data, data, size);
+    uv_buf_t buffer = uv_buf_init(write->data, (unsigned)size);
+    connection->is_congested = true;
+    if (uv_write(&write->request, (uv_stream_t *)&connection->tcp, &buffer, 1, on_written)) {
+        free(write);
+        connection_fail(connection);
+    }
+}
+
+void connection_write(struct connection *connection, const void *data, size_t size)
+{
+    if (connection->is_dead)
+        return;
+    uv_buf_t buffer = uv_buf_init((char *)data, (unsigned)size);
+    int written = uv_try_write((uv_stream_t *)&connection->tcp, &buffer, 1);
+    if (written == UV_EAGAIN)
+        written = 0;
+    if (written < 0)
+        connection_fail(connection);
+    else if ((size_t)written < size)
+        write_later(connection, (const char *)data + written, size - (size_t)written);
+}
+
+static void on_shut(uv_shutdown_t *request, int status)
+{
+    (void)status;
+    free(request);
+}
+
+void connection_finish(struct connection *connection)
+{
+    uv_shutdown_t *request = server_allocate(sizeof *request);
+    connection->is_closing = true;
+    connection_set_deadline(connection, &connection->transport->closings, FINISH_US);
+    if (uv_shutdown(request, (uv_stream_t *)&connection->tcp, on_shut)) {
+        free(request);
+        connection_fail(connection);
+    }
+}
+
+/* --- What was put off ------------------------------------------------------------------------ */
+
+static void answer_poll(struct connection *connection)
+{
+    struct buf body = {0};
+    connection->is_woken = false;
+    if (connection->link.role == LINK_POLL) {
+        engine_poll_answer(&connection->link, &body);
+    } else {
+        body = connection->body;
+        connection->body = (struct buf){0};
+    }
+    http_answer_poll(connection, &body);
+    buf_free(&body);
+}
+
+static void attend(struct connection *connection)
+{
+    if (connection->is_dead)
+        connection_close(connection);
+    else if (connection->says_goodbye && !connection->is_congested)
+        websocket_say_goodbye(connection);
+    else if (connection->is_woken && connection->request)
+        answer_poll(connection);
+    else if (connection->is_websocket)
+        websocket_flush(connection);
+}
+
+void attend_pending(struct sio_transport *transport)
+{
+    while (transport->pending) {
+        struct connection *connection = transport->pending;
+        transport->pending = connection->pending_next;
+        connection->is_pending = false;
+        attend(connection);
+    }
+}
+
+/* --- Reading --------------------------------------------------------------------------------- */
+
+static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
+{
+    (void)suggested;
+    struct connection *connection = handle->data;
+    *buffer = uv_buf_init(connection->transport->read_buffer, READ_BYTES);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
+{
+    struct connection *connection = stream->data;
+    struct sio_transport *transport = connection->transport;
+    size_t left = size > 0 ? (size_t)size : 0, http = 0;
+    if (size < 0) {
+        connection_close(connection);
+        return;
+    }
+    if (connection->is_closing)
+        return;
+    if (!connection->is_websocket)
+        http = http_read(connection, buffer->base, left);
+    if (connection->is_websocket)
+        websocket_read(connection, buffer->base + http, left - http);
+    attend_pending(transport);
+}
+
+struct connection *connection_new(struct sio_transport *transport)
+{
+    struct connection *connection = server_allocate(sizeof *connection);
+    connection->transport = transport;
+    uv_tcp_init(transport->loop, &connection->tcp);
+    connection->tcp.data = connection;
+    connection->next = transport->connections;
+    if (transport->connections)
+        transport->connections->previous = connection;
+    transport->connections = connection;
+    transport->connection_count++;
+    transport->handle_count++;
+    return connection;
+}
+
+void connection_start(struct connection *connection)
+{
+    uv_tcp_nodelay(&connection->tcp, 1);
+    http_expect(connection);
+    if (uv_read_start((uv_stream_t *)&connection->tcp, on_allocate, on_read))
+        connection_close(connection);
+}
