@@ -159,6 +159,8 @@ void waiters_answer(struct notify *notify, struct project *project, bool failed)
 /* Closes sockets whose token has expired. */
 void clients_expire(struct notify *notify);
 
+/* project_ids.c */
+
 /* Reads the ids of a subscribe or unsubscribe, [{"project_ids":["p1",...]}], into `ids`, which has
  * room for `max`. */
 bool subscribe_parse(const json_t *args, char (*ids)[VOTE_ID_SIZE], int max, int *count,

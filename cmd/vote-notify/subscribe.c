@@ -100,26 +100,6 @@ void clients_expire(struct notify *notify)
     sio_room_each(notify->everyone, NULL, expire_visit, &now_s);
 }
 
-bool subscribe_parse(const json_t *args, char (*ids)[VOTE_ID_SIZE], int max, int *count,
-                     struct error *error)
-{
-    const json_t *list = json_object_get(json_array_get(args, 0), "project_ids");
-    size_t size = json_array_size(list);
-    if (!json_is_array(list) || size == 0)
-        return error_set(error, ERROR_DATA, "project_ids is no list of ids");
-    if (size > (size_t)max)
-        return error_set(error, ERROR_DATA, "project_ids has over %d ids", max);
-    for (size_t i = 0; i < size; i++) {
-        const json_t *id = json_array_get(list, i);
-        const char *text = json_string_value(id);
-        if (!text || !id_is_valid(text, json_string_length(id)))
-            return error_set(error, ERROR_DATA, "project_ids[%zu] is no project id", i);
-        memcpy(ids[i], text, strlen(text) + 1);
-    }
-    *count = (int)size;
-    return true;
-}
-
 static void reply(struct sio_socket *socket, int64_t ack_id, const struct buf *json)
 {
     sio_ack(socket, ack_id, &(struct sio_message){.args = json->data, .args_size = json->size});
