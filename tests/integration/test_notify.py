@@ -111,7 +111,7 @@ def notifier(stack):
 
     def start(*arguments):
         port = free_port()
-        tool = stack.tool("vote-notify", "--listen", f"127.0.0.1:{port}", *arguments)
+        tool = stack.tool("vote-notify", "--listen", f"127.0.0.1:{port}", "--drain-timeout", "1s", *arguments)
         started.append(tool.start())
         return tool, f"http://127.0.0.1:{port}"
 
