@@ -58,6 +58,13 @@ $(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(TOKEN)
 $(BUILD)/test/socketio: $(call objects,tests/socketio) $(BASE) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
 	$(LINK) $(SOCKETIO_LIBS) -ljansson $(LIBS)
 
+# The load of the fan-out bench, and the limit that it compares with.
+FANOUT := $(BUILD)/test/socketio $(BUILD)/test/listeners $(BUILD)/test/raw_fanout
+$(BUILD)/test/listeners: $(BUILD)/obj/tests/bench/listeners.o
+	$(LINK)
+$(BUILD)/test/raw_fanout: $(BUILD)/obj/tests/bench/peers/raw_fanout.o
+	$(LINK)
+
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D) && echo "  cc   $<" && $(CC) $(CPPFLAGS) $(FLAGS) -MMD -MP -c -o $@ $<
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
@@ -122,6 +129,7 @@ test-unit: deps-build deps-test
 	@tests/run.sh $(BUILD) unit
 units: $(BUILD)/test/socketio $(UNITS) $(REPLAYS) $(CRASH)
 fuzzers: $(FUZZERS)
+fanout: $(FANOUT)
 asan: deps
 	@$(MAKE) --no-print-directory all units BUILD=build/asan CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 	@tests/run.sh build/asan
@@ -133,11 +141,11 @@ fuzz: deps-build deps-test deps-fuzz
 # The largest conversation of the Polis open data; POLIS names another export.
 POLIS ?= $(firstword $(wildcard ../shared/data/polis/austria-climate*.csv))
 bench: deps deps-bench
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all fanout
 	@/usr/bin/python3 tests/bench/polis.py "$(POLIS)"
 	@/usr/bin/python3 tests/bench/ingest.py
 	@/usr/bin/python3 tests/bench/commit.py
-	@/usr/bin/python3 tests/bench/socketio.py $(BUILD)/test/socketio
+	@/usr/bin/python3 tests/bench/notify.py
 
 tidy:
 	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)
@@ -147,5 +155,5 @@ format:
 clean:
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
-.PHONY: all deps up down status logs test test-unit units asan fuzz fuzzers bench tidy format clean
+.PHONY: all deps up down status logs test test-unit units asan fuzz fuzzers fanout bench tidy format clean
 .SECONDARY:

@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+# notify.py - what it costs to tell open browsers, beside the official Socket.IO server and beside plain writes, and how
+# long after a click another browser is told: notify.py [ROUND_MS [ROUNDS]]
+# SPDX-License-Identifier: Apache-2.0
+#
+# Every broadcast reaches everybody before the next is asked for, so no server saves writes by putting two messages into
+# one. What counts is processor time of the server, for a delivery. The pipeline is measured with all of its stages.
+import contextlib
+import http.client
+import json
+import os
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+BENCH = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.dirname(BENCH) + "/integration", BENCH]
+
+import jwt  # noqa: E402
+import requests  # noqa: E402
+import websocket  # noqa: E402
+
+import fanout  # noqa: E402
+from stack import BIN, SECRET, Stack, die_with_parent, free_port, wait_until  # noqa: E402
+
+ROOMS, MANY = (1000, 4000), 10_000
+PAYLOAD_BYTES = 200
+SPARE_DESCRIPTORS = 100
+KINDS = {"ours": "lib/socketio", "peer": "socket.io", "raw": "the limit: one write each"}
+WANTED = {"peer": 5, "raw": 1.6, "idle_kib": 10, "p95_ms": 50}
+CLICKS, CLICKS_PER_SECOND = 100, 5
+LOAD = {"rate": 500, "projects": 200, "users": 1000, "connections": 16, "lead_seconds": 3}
+
+
+def verdict(met):
+    return "" if met else "  MISSED"
+
+
+# --- Fan-out ------------------------------------------------------------------------------------
+
+
+def medians(rounds):
+    return {key: statistics.median(figures[key] for figures in rounds) for key in rounds[0]}
+
+
+def compare(connections, round_ms, rounds):
+    """Rounds by turns, after one that is not counted; returns the medians of each server."""
+    figures, idle_kib = {kind: [] for kind in KINDS}, {}
+    with contextlib.ExitStack() as cleanup:
+        servers = {}
+        for kind in KINDS:
+            servers[kind] = fanout.Fanout(kind, connections, PAYLOAD_BYTES)
+            cleanup.callback(servers[kind].stop)
+            idle_kib[kind] = servers[kind].idle_kib()
+        for turn in range(rounds + 1):
+            for kind, server in servers.items():
+                measured = server.run(round_ms)
+                if turn > 0:
+                    figures[kind].append(measured)
+    return {kind: {**medians(list_), "idle_kib": idle_kib[kind]} for kind, list_ in figures.items()}
+
+
+def print_comparison(connections, results):
+    print(f"\n{f'{connections} connections':30}{'CPU us/message':>16}{'messages/CPU s':>16}{'server busy':>13}"
+          f"{'load us':>9}{'KiB idle':>10}")
+    for kind, name in KINDS.items():
+        figures = results[kind]
+        print(f"{name:30}{figures['us']:16.2f}{figures['per_cpu_second']:16.0f}{figures['busy']:13.0%}"
+              f"{figures['load_us']:9.2f}{figures['idle_kib']:10.2f}")
+    peer = results["ours"]["per_cpu_second"] / results["peer"]["per_cpu_second"]
+    raw = results["ours"]["us"] / results["raw"]["us"]
+    print(f"  {peer:.1f} times the messages of socket.io in a CPU second, wanted >= {WANTED['peer']}"
+          f"{verdict(peer >= WANTED['peer'])}")
+    print(f"  {raw:.2f} times the CPU of the limit for a message, wanted <= {WANTED['raw']}"
+          f"{verdict(raw <= WANTED['raw'])}", flush=True)
+
+
+def print_idle(connections, idle_kib):
+    print(f"  {connections} idle connections: {idle_kib:.2f} KiB each, wanted <= {WANTED['idle_kib']}"
+          f"{verdict(idle_kib <= WANTED['idle_kib'])}", flush=True)
+
+
+def print_many(round_ms):
+    """The largest room, of ours alone."""
+    room = fanout.Fanout("ours", MANY, PAYLOAD_BYTES)
+    try:
+        idle_kib = room.idle_kib()
+        figures = room.run(round_ms)
+    finally:
+        room.stop()
+    print(f"\n{MANY} connections, lib/socketio: {figures['us']:.2f} us CPU a message")
+    print_idle(MANY, idle_kib)
+
+
+def raise_descriptors():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def bench_fanout(round_ms, rounds):
+    descriptors = raise_descriptors()
+    fanout.install_peer()
+    print(f"Broadcasts of {PAYLOAD_BYTES} bytes to one room, medians of {rounds} rounds of {round_ms / 1000:g} s by turns; "
+          f"server on one core, load on another, {os.cpu_count()} cores\n"
+          f"{fanout.peer_version()}, broadcasts as in its documents", flush=True)
+    for connections in ROOMS:
+        results = compare(connections, round_ms, rounds)
+        print_comparison(connections, results)
+    print_idle(connections, results["ours"]["idle_kib"])
+    if descriptors >= MANY + SPARE_DESCRIPTORS:
+        print_many(round_ms)
+    else:
+        print(f"\n{MANY} connections: not measured, a process may have {descriptors} descriptors (ulimit -n)")
+
+
+# --- The pipeline -------------------------------------------------------------------------------
+
+
+class Listener:
+    """Another browser: a bare WebSocket that notes when it was told of each version of a project."""
+
+    def __init__(self, port, project):
+        self.told_s = {}
+        self.socket = websocket.create_connection(f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket",
+                                                  timeout=60)
+        self.socket.send("40")
+        self.socket.send('420["subscribe",%s]' % json.dumps({"project_ids": [project]}))
+        while not self.socket.recv().startswith("430"):
+            continue
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        with contextlib.suppress(OSError, websocket.WebSocketException):
+            while True:
+                self.take(self.socket.recv(), time.monotonic())
+
+    def take(self, packet, now_s):
+        if packet == "2":
+            self.socket.send("3")
+        elif packet.startswith('42["vote:cast"'):
+            self.told_s[json.loads(packet[2:])[1]["version"]] = now_s
+
+    def close(self):
+        self.socket.close()
+
+
+def click(connection, user, project):
+    """One vote over the kept-alive connection; returns when it was started, in seconds."""
+    claims = {"sub": user, "exp": int(time.time()) + 3600}
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer " + jwt.encode(claims, SECRET, "HS256")}
+    body = json.dumps({"project_id": project, "vote_type": "up"}).encode()
+    start_s = time.monotonic()
+    connection.request("POST", "/api/votes", body, headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    assert answer.status == 202, f"{answer.status} {text}"
+    return start_s
+
+
+def sample(stack, listener, project):
+    """Clicks of as many users at an even pace; how long each took to the other browser, in ms."""
+    connection = http.client.HTTPConnection("127.0.0.1", stack.ports["api"], timeout=30)
+    first_s, clicked_s = time.monotonic(), []
+    for number in range(CLICKS):
+        time.sleep(max(0, first_s + number / CLICKS_PER_SECOND - time.monotonic()))
+        clicked_s.append(click(connection, f"clicks-{number}", project))
+    wait_until(lambda: len(listener.told_s) >= CLICKS, 30, "every click told")
+    connection.close()
+    return [(listener.told_s[number + 1] - start_s) * 1000 for number, start_s in enumerate(clicked_s)]
+
+
+def start_load(stack):
+    """Votes on other projects, for as long as the sample takes."""
+    seconds = LOAD["lead_seconds"] + CLICKS // CLICKS_PER_SECOND
+    return subprocess.Popen(
+        [BIN + "/vote-load", "--users", str(LOAD["users"]),
+         "--projects", str(LOAD["projects"]), "--rate", f"{LOAD['rate']}/s", "--connections", str(LOAD["connections"]),
+         "--duration", f"{seconds}s", "--format", "json"],
+        env=stack.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=die_with_parent)
+
+
+def measure_pipeline(stack, port):
+    stack.add_projects("clicked", *(f"p{number + 1}" for number in range(LOAD["projects"])))
+    stack.ingest().start()
+    stack.commit("--group", "bench-commit").start()
+    stack.tool("vote-notify", "--listen", f"127.0.0.1:{port}", "--conflate", "0").start()
+    listener, load = Listener(port, "clicked"), start_load(stack)
+    try:
+        time.sleep(LOAD["lead_seconds"])
+        latencies_ms = sample(stack, listener, "clicked")
+        text = load.communicate(timeout=60)[0]
+        assert load.returncode == 0, f"vote-load: {text}"
+    finally:
+        load.kill()
+        listener.close()
+    return latencies_ms, json.loads(text.strip().splitlines()[-1])["votes_per_second"]
+
+
+def bench_pipeline():
+    directory = tempfile.mkdtemp(prefix="votepipe-bench-")
+    os.chmod(directory, 0o755)
+    stack = Stack(directory)
+    try:
+        stack.start_servers()
+        latencies_ms, sent = measure_pipeline(stack, free_port())
+    finally:
+        stack.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+    p50, p95, p99 = (statistics.quantiles(latencies_ms, n=100)[percent - 1] for percent in (50, 95, 99))
+    met = p95 < WANTED["p95_ms"] and sent >= 0.95 * LOAD["rate"]
+    print(f"\nFrom a click to another browser's vote:cast, {CLICKS} clicks beside {LOAD['rate']} votes/s on other projects "
+          f"(sent {sent}/s):\n  p50 {p50:.1f} ms, p95 {p95:.1f} ms, p99 {p99:.1f} ms, longest {max(latencies_ms):.1f} ms\n"
+          f"  p95 wanted < {WANTED['p95_ms']} ms{verdict(met)}", flush=True)
+
+
+def main(round_ms=1000, rounds=3):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        bench_fanout(round_ms, rounds)
+        bench_pipeline()
+    except (AssertionError, RuntimeError, subprocess.SubprocessError, requests.RequestException) as error:
+        sys.exit(f"bench: {error}{getattr(error, 'stderr', None) or ''}")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:3]))
