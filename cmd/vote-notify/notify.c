@@ -20,7 +20,8 @@ const struct option notify_options[] = {
     {.name = "max-subscriptions", .type = OPTION_INT, AT(subscriptions_max), .preset = "500",
      .argument = "N", .min = 1, .max = 100000, .summary = "projects a client may look at"},
     {.name = "database-timeout", .type = OPTION_DURATION, AT(database_timeout_us), .preset = "2s",
-     .argument = "DURATION", .min = 10000, .max = 300000000, .summary = "longest wait for Postgres"},
+     .argument = "DURATION", .min = 10000, .max = 300000000,
+     .summary = "longest wait for Postgres"},
     {.name = "drain-timeout", .type = OPTION_DURATION, AT(drain_timeout_us), .preset = "10s",
      .argument = "DURATION", .summary = "clients are sent away over so long at the stop"},
 };

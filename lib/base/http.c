@@ -2,6 +2,7 @@
 #include "base/http.h"
 
 #include "base/clock.h"
+#include "base/origin.h"
 
 #include <civetweb.h>
 #include <errno.h>
@@ -106,19 +107,6 @@ static bool keeps_alive(const struct http_request *request)
         return true;
     const char *version = mg_get_request_info(request->connection)->http_version;
     return version && !strcmp(version, "1.1");
-}
-
-/* Whether the list (of origins by comma, or "*") has this origin. */
-static bool origin_is_listed(const char *origins, const char *origin)
-{
-    size_t size = strlen(origin);
-    while (*origins) {
-        size_t length = strcspn(origins, ",");
-        if ((length == 1 && *origins == '*') || (length == size && !strncmp(origins, origin, size)))
-            return true;
-        origins += length + strspn(origins + length, ", ");
-    }
-    return false;
 }
 
 /* Lets pages of the configured origins read the answer. */

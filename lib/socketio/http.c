@@ -3,6 +3,7 @@
  * Every answer is one write. A poll that has nothing to fetch stays a request without an answer
  * until the engine wakes it; a request in front of the answer to the one before ends the
  * connection. SPDX-License-Identifier: Apache-2.0 */
+#include "base/origin.h"
 #include "socketio/connection.h"
 
 #include <stdlib.h>
@@ -30,18 +31,6 @@ void request_free(struct connection *connection)
 }
 
 /* --- Answers --------------------------------------------------------------------------------- */
-
-static bool origin_is_listed(const char *origins, const char *origin)
-{
-    size_t size = strlen(origin);
-    while (*origins) {
-        size_t length = strcspn(origins, ",");
-        if ((length == 1 && *origins == '*') || (length == size && !strncmp(origins, origin, size)))
-            return true;
-        origins += length + strspn(origins + length, ", ");
-    }
-    return false;
-}
 
 /* Fetch standard, "CORS protocol"; credentials are allowed as socket.io-client's withCredentials
  * asks for. */

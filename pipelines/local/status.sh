@@ -17,6 +17,7 @@ line() { # NAME PORT READY_COMMAND...
     printf '%-12s up    pid %-8s port %-6s ready %s\n' "$name" "$pid" "$port" "$ready"
 }
 
+# shellcheck disable=SC2317 # line calls it
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 line postgres "$PORT_POSTGRES" listens "$PORT_POSTGRES"

@@ -163,27 +163,6 @@ begin
      order by s.ord;
 end $$;
 
--- What vote-commit calls for a batch: fences and moves the offset of each partition in it, then
--- applies. One statement, so one transaction: both or neither.
-create function vote.commit_batch(in_topic text, batch_partitions integer[], expected bigint[],
-                                  next_offsets bigint[], in_owner text,
-                                  in_partitions integer[], in_offsets bigint[], request_ids uuid[],
-                                  user_ids text[], project_ids text[], vote_values smallint[],
-                                  previous_values smallint[], actions text[], seqs bigint[],
-                                  accepted timestamptz[], variants text[])
-returns table (ord integer, outcome text, reason text, replayed boolean, standing smallint,
-               old_value smallint, upvotes bigint, downvotes bigint, community_score double precision,
-               version bigint, committed_at timestamptz, written boolean)
-language plpgsql as $$
-begin
-    perform vote.advance(in_topic, b.part, b.expect, b.next, in_owner)
-       from (select * from unnest(batch_partitions, expected, next_offsets) as u (part, expect, next)
-              order by part) b;
-    return query select * from vote.apply(in_topic, in_partitions, in_offsets, request_ids, user_ids,
-                                          project_ids, vote_values, previous_values, actions, seqs,
-                                          accepted, variants);
-end $$;
-
 -- What vote-ingest calls while Kafka is away (0003_sync.sql).
 create function vote.apply_now(in_request uuid, in_user text, in_project text, in_value smallint,
                                in_previous smallint, in_action text, in_seq bigint,

@@ -1,7 +1,6 @@
 -- 0009_commit.sql - vote.progress also learns how far the results were announced, and a refused record
 -- is parked by the transaction that moves the offset past it.
 
-drop function vote.commit_batch;
 drop function vote.advance;
 
 -- Moves the offset of one partition, and refuses with VP001 when it is not where the caller thinks:
