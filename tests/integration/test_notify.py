@@ -12,7 +12,7 @@ import requests
 import socketio
 import websocket
 
-from stack import SECRET, free_port, wait_until
+from stack import BIN, SECRET, free_port, wait_until
 from topics import produce, wait_applied
 
 
@@ -318,7 +318,8 @@ def test_a_client_that_never_reads_harms_nobody_and_costs_little(stack, notifier
     newest = lambda name: max((p["version"] for p in reader.of(name, "vote:cast")), default=0)
     wait_until(lambda: all(newest(name) == last[name] for name in names), 60, "the reader has all")
     after = int(open(f"/proc/{tool.process.pid}/statm").read().split()[1]) * 4096
-    assert after - before < 24 * 1024 * 1024
+    quarantine = 512 if "asan" in BIN else 0  # what the address sanitizer keeps of freed memory
+    assert after - before < (24 + quarantine) * 1024 * 1024
     text = tool.metrics()
     closed = [line for line in text.splitlines() if line.startswith('vote_notify_closed_total{reason="slow') or line.startswith('vote_notify_closed_total{reason="ping')]
     assert metric(tool, "vote_notify_conflated_total") > 0 or any(not line.endswith(" 0") for line in closed), text
