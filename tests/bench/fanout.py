@@ -6,9 +6,9 @@ import shutil
 import subprocess
 
 import process
-from stack import ROOT, die_with_parent
+from stack import BIN, ROOT, die_with_parent
 
-TEST = ROOT + "/build/test"
+TEST = os.path.dirname(BIN) + "/test"
 PEER = ROOT + "/tests/bench/peers/socketio"
 MODULES = ROOT + "/build/socketio-bench"
 CORES = sorted(os.sched_getaffinity(0))
