@@ -1,13 +1,14 @@
-# fanout.py - one room of many WebSockets: the servers that are compared, and the load. SPDX-License-Identifier: Apache-2.0
+# fanout.py - one room of many WebSockets: the servers that are compared, and the load.
+# SPDX-License-Identifier: Apache-2.0
 import json
 import os
 import shutil
 import subprocess
 
 import process
-from stack import ROOT, die_with_parent
+from stack import BIN, ROOT, die_with_parent
 
-TEST = ROOT + "/build/test"
+TEST = os.path.dirname(BIN) + "/test"
 PEER = ROOT + "/tests/bench/peers/socketio"
 MODULES = ROOT + "/build/socketio-bench"
 CORES = sorted(os.sched_getaffinity(0))
@@ -83,10 +84,10 @@ class Fanout:
         """Memory of the server for a connection: all that it has, not only what the connections added."""
         return process.anonymous_kib(self.pid) / self.connections
 
-    def run(self, run_ms):
-        """Broadcasts, one after another as each has reached everybody: figures of the server for a delivery."""
+    def run(self, run_ms, burst):
+        """Broadcasts, `burst` at once and the next as these have reached everybody: figures for a delivery."""
         server_ns, load_ns = (process.processor_ns(child.pid) for child in self.children)
-        self.children[1].stdin.write(f"{run_ms}\n")
+        self.children[1].stdin.write(f"{run_ms} {burst}\n")
         self.children[1].stdin.flush()
         broadcasts, deliveries, size = map(int, line_of(self.children[1]).split())
         assert deliveries == broadcasts * self.connections, f"{deliveries} deliveries of {broadcasts} broadcasts"

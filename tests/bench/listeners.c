@@ -3,9 +3,9 @@
  *
  *     listeners PORT COUNT PAYLOAD_BYTES [raw]
  *
- * Prints "ready" once all are in the room. Then each line of its input is for how many ms to run:
- * it asks for one broadcast, waits until every listener has it whole, asks for the next. Prints
- * "BROADCASTS DELIVERIES BYTES" of what came. With `raw` it speaks no Socket.IO.
+ * Prints "ready" once all are in the room. Each line of its input has for how many ms to run, and
+ * how many broadcasts to ask for at once: every listener has them whole before the next are asked
+ * for. Prints "BROADCASTS DELIVERIES BYTES" of what came. With `raw` it joins nothing.
  * Frames are counted by their headers and not unpacked, so that one core is enough.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
@@ -41,8 +41,8 @@ struct load {
     int port, poll, caller;
     bool is_raw;
     size_t count;
+    long payload_bytes;
     struct listener *listeners;
-    char call[64];
     uint64_t broadcasts, deliveries, bytes;
 };
 
@@ -195,13 +195,15 @@ static void load_drain_caller(const struct load *load)
         continue;
 }
 
-static void load_run(struct load *load, int64_t run_ms)
+static void load_run(struct load *load, int64_t run_ms, long burst)
 {
+    char call[64];
+    snprintf(call, sizeof call, "427[\"broadcast\",\"all\",%ld,%ld]", burst, load->payload_bytes);
     int64_t end_ms = now_ms() + run_ms;
     load->broadcasts = load->deliveries = load->bytes = 0;
     do {
-        send_text(load->caller, load->call);
-        load->broadcasts++;
+        send_text(load->caller, call);
+        load->broadcasts += (uint64_t)burst;
         load_await(load, load->broadcasts * load->count);
         load_drain_caller(load);
     } while (now_ms() < end_ms);
@@ -212,19 +214,20 @@ static void load_run(struct load *load, int64_t run_ms)
 
 int main(int argc, char **argv)
 {
-    char line[32];
+    char line[32], *rest;
     struct load load = {0};
     if (argc < 4)
         errx(64, "usage: listeners PORT COUNT PAYLOAD_BYTES [raw]");
     load.port = (int)strtol(argv[1], NULL, 10);
     load.count = (size_t)strtol(argv[2], NULL, 10);
     load.is_raw = argc > 4 && !strcmp(argv[4], "raw");
-    snprintf(load.call, sizeof load.call, "427[\"broadcast\",\"all\",1,%ld]",
-             strtol(argv[3], NULL, 10));
+    load.payload_bytes = strtol(argv[3], NULL, 10);
     load_connect_all(&load);
     puts("ready");
     fflush(stdout);
-    while (fgets(line, sizeof line, stdin))
-        load_run(&load, strtol(line, NULL, 10));
+    while (fgets(line, sizeof line, stdin)) {
+        int64_t run_ms = strtol(line, &rest, 10);
+        load_run(&load, run_ms, strtol(rest, NULL, 10));
+    }
     return 0;
 }

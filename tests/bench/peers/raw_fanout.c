@@ -1,11 +1,12 @@
-/* raw_fanout.c - the limit of a fan-out: writes one prebuilt WebSocket frame to each connection.
+/* raw_fanout.c - the limit of a fan-out: one write of prebuilt WebSocket frames to each connection.
  *
  *     raw_fanout PAYLOAD_BYTES; prints its port
  *
  * No Socket.IO, and of WebSocket only what the load needs: every connection that has sent a request
- * gets a 101, and whatever comes later from any connection asks for one broadcast to all the
- * others. BUGS: a request must come in one piece, and an answer is taken for granted unless it
- * fails. SPDX-License-Identifier: Apache-2.0 */
+ * gets a 101, and what comes later is ["broadcast","all",COUNT,...]: so many to all the others, in
+ * one write to each.
+ * BUGS: a request must come in one piece, and a peer that does not read ends the program.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
 #include <err.h>
 #include <netinet/in.h>
@@ -19,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 20000, EVENTS_MAX = 256, BACKLOG = 1024 };
+enum { CONNECTIONS_MAX = 20000, EVENTS_MAX = 256, BACKLOG = 1024, BURST_MAX = 16 };
 
 static const char accepted[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                                "Connection: Upgrade\r\n"
@@ -31,7 +32,7 @@ struct raw {
     int connections[CONNECTIONS_MAX]; /* those that are WebSockets */
     bool is_open[CONNECTIONS_MAX];    /* by descriptor: has had its 101 */
     size_t frame_size;
-    unsigned char frame[4 + 65535];
+    unsigned char frames[BURST_MAX * (4 + 65535)]; /* the same one, again and again */
 };
 
 static void raw_watch(const struct raw *raw, int fd)
@@ -56,16 +57,19 @@ static void raw_listen(struct raw *raw)
 }
 
 /* RFC 6455, 5.2: a text frame that is final and, from a server, not masked. */
-static void raw_make_frame(struct raw *raw, long payload_bytes)
+static void raw_make_frames(struct raw *raw, long payload_bytes)
 {
     if (payload_bytes < 126 || payload_bytes > 65535)
         errx(1, "PAYLOAD_BYTES: from 126 to 65535");
-    raw->frame[0] = 0x81;
-    raw->frame[1] = 126;
-    raw->frame[2] = (unsigned char)(payload_bytes >> 8);
-    raw->frame[3] = (unsigned char)payload_bytes;
-    memset(raw->frame + 4, 'x', (size_t)payload_bytes);
     raw->frame_size = 4 + (size_t)payload_bytes;
+    for (size_t i = 0; i < BURST_MAX; i++) {
+        unsigned char *frame = raw->frames + i * raw->frame_size;
+        memset(frame, 'x', raw->frame_size);
+        frame[0] = 0x81;
+        frame[1] = 126;
+        frame[2] = (unsigned char)(payload_bytes >> 8);
+        frame[3] = (unsigned char)payload_bytes;
+    }
 }
 
 static void raw_accept(struct raw *raw)
@@ -77,21 +81,28 @@ static void raw_accept(struct raw *raw)
     raw_watch(raw, fd);
 }
 
-static void raw_broadcast(const struct raw *raw, int caller)
+static void raw_broadcast(const struct raw *raw, int caller, long count)
 {
+    if (count < 1 || count > BURST_MAX)
+        errx(1, "%ld broadcasts at once: from 1 to %d", count, BURST_MAX);
+    size_t size = (size_t)count * raw->frame_size;
     for (size_t i = 0; i < raw->count; i++)
         if (raw->connections[i] != caller &&
-            write(raw->connections[i], raw->frame, raw->frame_size) != (ssize_t)raw->frame_size)
+            write(raw->connections[i], raw->frames, size) != (ssize_t)size)
             err(1, "write");
 }
 
 static void raw_read(struct raw *raw, int fd)
 {
-    char data[4096];
-    if (read(fd, data, sizeof data) <= 0) {
+    static const char room[] = "\"all\",";
+    char data[4096], *found;
+    ssize_t size = read(fd, data, sizeof data - 1);
+    if (size <= 0) {
         close(fd); /* the load is over, and nobody is written to any more */
     } else if (raw->is_open[fd]) {
-        raw_broadcast(raw, fd);
+        data[size] = '\0';
+        found = memmem(data, (size_t)size, room, sizeof room - 1);
+        raw_broadcast(raw, fd, found ? strtol(found + sizeof room - 1, NULL, 10) : 0);
     } else {
         raw->is_open[fd] = true;
         raw->connections[raw->count++] = fd;
@@ -107,7 +118,7 @@ int main(int argc, char **argv)
     if (argc != 2)
         errx(64, "usage: raw_fanout PAYLOAD_BYTES");
     signal(SIGPIPE, SIG_IGN);
-    raw_make_frame(&raw, strtol(argv[1], NULL, 10));
+    raw_make_frames(&raw, strtol(argv[1], NULL, 10));
     raw.poll = epoll_create1(0);
     raw_listen(&raw);
     for (;;) {
