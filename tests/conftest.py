@@ -1,27 +1,18 @@
 # conftest.py - one set of servers and tools for the whole run. SPDX-License-Identifier: Apache-2.0
 import os
-import shutil
 import sys
-import tempfile
 import uuid
 
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "integration"))
-from stack import Stack  # noqa: E402
+from stack import Stack, started_servers  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def servers():
-    directory = tempfile.mkdtemp(prefix="votepipe-test-")
-    os.chmod(directory, 0o755)
-    stack = Stack(directory)
-    try:
-        stack.start_servers()
+    with started_servers(Stack, "votepipe-test-") as stack:
         yield stack
-    finally:
-        stack.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -3,15 +3,13 @@ import glob
 import json
 import os
 import re
-import shutil
 import subprocess
-import tempfile
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
 from members import SOON, crash_env, wait_killed
-from stack import SCRIPTS, Stack, wait_until
+from stack import SCRIPTS, Stack, started_servers, wait_until
 from topics import Tail
 from votes import Load, check_accepted, check_sums, settled
 
@@ -74,15 +72,8 @@ class Damaged(Stack):
 
 @pytest.fixture(scope="module")
 def damaged_servers():
-    directory = tempfile.mkdtemp(prefix="votepipe-damaged-")
-    os.chmod(directory, 0o755)
-    stack = Damaged(directory)
-    try:
-        stack.start_servers()
+    with started_servers(Damaged, "votepipe-damaged-") as stack:
         yield stack
-    finally:
-        stack.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture

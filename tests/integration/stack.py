@@ -1,11 +1,14 @@
 # stack.py - a private Postgres, Redis, Kafka and the tools over them, all ended with the test run.
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import ctypes
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 import jwt
@@ -211,3 +214,17 @@ class Stack:
             "count(*) filter (where value = -1) down from vote.votes group by 1) v using (project_id) "
             "where (p.upvotes, p.downvotes) is distinct from (coalesce(v.up, 0), coalesce(v.down, 0))")
         assert wrong == []
+
+
+@contextlib.contextmanager
+def started_servers(kind, prefix):
+    """A stack of that class with its servers started, in a directory that goes with it."""
+    directory = tempfile.mkdtemp(prefix=prefix)
+    os.chmod(directory, 0o755)
+    stack = kind(directory)
+    try:
+        stack.start_servers()
+        yield stack
+    finally:
+        stack.stop()
+        shutil.rmtree(directory, ignore_errors=True)
