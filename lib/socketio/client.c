@@ -60,10 +60,16 @@ bool client_is_open(const struct sio_client *client)
 
 /* --- Sending --------------------------------------------------------------------------------- */
 
+/* Whether what is queued waits for the peer, and not only for the end of this turn. */
+static bool client_is_behind(const struct sio_client *client)
+{
+    return !client->websocket || client->websocket->is_congested;
+}
+
 static bool client_conflate(struct sio_client *client, struct sio_frame *frame)
 {
     struct queue before = client->queue;
-    if (!frame->key || !queue_replace(&client->queue, frame))
+    if (!frame->key || !client_is_behind(client) || !queue_replace(&client->queue, frame))
         return false;
     queue_account(client, &before);
     client->server->stats.conflated++;
@@ -98,6 +104,8 @@ bool client_send(struct sio_client *client, struct sio_frame *frame)
         return false;
     if (client_conflate(client, frame))
         return true;
+    if (!queue_has_room(client, frame) && !client_is_behind(client))
+        client->server->ops->flush(client->websocket);
     if (!queue_has_room(client, frame) && !client_overflow(client, frame))
         return false;
     client_push(client, frame);
@@ -121,24 +129,34 @@ void sio_client_send(struct sio_client *client, const struct sio_bytes *message,
     buf_free(&text);
 }
 
-const struct sio_frame *engine_next(struct sio_link *link)
+size_t engine_peek(struct sio_link *link, const struct sio_frame *frames[], size_t max)
 {
     struct sio_client *client = link->client;
     if (!client || client->websocket != link || client->queue.count == 0)
-        return NULL;
+        return 0;
     if (client->is_doomed && client->reason == SIO_SLOW_CLIENT)
-        return NULL;
-    return client->queue.part ? client->queue.part : queue_at(&client->queue, 0);
+        return 0;
+    const struct queue *queue = &client->queue;
+    const struct sio_frame *part = queue->part ? queue->part : queue_at(queue, 0);
+    size_t count = 0;
+    for (uint32_t i = 0; count < max; part = part->next) {
+        if (!part && ++i == queue->count)
+            break;
+        part = part ? part : queue_at(queue, i);
+        frames[count++] = part;
+    }
+    return count;
 }
 
-void engine_sent(struct sio_link *link)
+void engine_sent(struct sio_link *link, size_t count)
 {
     struct sio_client *client = link->client;
     struct queue *queue = &client->queue;
-    queue->part = (queue->part ? queue->part : queue_at(queue, 0))->next;
-    if (queue->part)
-        return;
-    client_pop(client);
+    for (; count > 0; count--) {
+        queue->part = (queue->part ? queue->part : queue_at(queue, 0))->next;
+        if (!queue->part)
+            client_pop(client);
+    }
     if (client->state == CLIENT_CLOSING && queue->count == 0)
         client_end(client);
 }
@@ -236,7 +254,8 @@ void engine_open(struct sio_server *server, enum sio_transport_kind kind, struct
                  const char *address)
 {
     struct sio_client *client = client_new(server, kind, address);
-    *link = (struct sio_link){client, kind == SIO_POLLING ? LINK_POLL : LINK_WEBSOCKET};
+    link->client = client;
+    link->role = kind == SIO_POLLING ? LINK_POLL : LINK_WEBSOCKET;
     *(kind == SIO_POLLING ? &client->poll : &client->websocket) = link;
     server_set_deadline(server, &server->pings, &client->ping, client,
                         server->config->ping_interval_us);

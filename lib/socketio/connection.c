@@ -48,7 +48,6 @@ void connection_attend(struct connection *connection)
     connection->is_pending = true;
     connection->pending_next = transport->pending;
     transport->pending = connection;
-    transport_arm(transport);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -103,7 +102,8 @@ static void on_written(uv_write_t *request, int status)
     free(request);
     if (uv_is_closing((uv_handle_t *)&connection->tcp))
         return;
-    connection->is_congested = uv_stream_get_write_queue_size((uv_stream_t *)&connection->tcp) > 0;
+    connection->link.is_congested =
+        uv_stream_get_write_queue_size((uv_stream_t *)&connection->tcp) > 0;
     if (status < 0)
         connection_close(connection);
     else
@@ -118,25 +118,35 @@ static void write_later(struct connection *connection, const char *data, size_t 
         abort();
     memcpy(write->data, data, size);
     uv_buf_t buffer = uv_buf_init(write->data, (unsigned)size);
-    connection->is_congested = true;
+    connection->link.is_congested = true;
     if (uv_write(&write->request, (uv_stream_t *)&connection->tcp, &buffer, 1, on_written)) {
         free(write);
         connection_fail(connection);
     }
 }
 
-void connection_write(struct connection *connection, const void *data, size_t size)
+size_t connection_write_pieces(struct connection *connection, const uv_buf_t *pieces, size_t count)
 {
     if (connection->is_dead)
-        return;
-    uv_buf_t buffer = uv_buf_init((char *)data, (unsigned)size);
-    int written = uv_try_write((uv_stream_t *)&connection->tcp, &buffer, 1);
-    if (written == UV_EAGAIN)
-        written = 0;
-    if (written < 0)
+        return count;
+    int written = uv_try_write((uv_stream_t *)&connection->tcp, pieces, (unsigned)count);
+    if (written < 0 && written != UV_EAGAIN) {
         connection_fail(connection);
-    else if ((size_t)written < size)
-        write_later(connection, (const char *)data + written, size - (size_t)written);
+        return count;
+    }
+    size_t gone = 0, left = written > 0 ? (size_t)written : 0;
+    while (gone < count && left >= pieces[gone].len)
+        left -= pieces[gone++].len;
+    if (gone == count)
+        return count;
+    write_later(connection, pieces[gone].base + left, pieces[gone].len - left);
+    return gone + 1;
+}
+
+void connection_write(struct connection *connection, const void *data, size_t size)
+{
+    uv_buf_t piece = uv_buf_init((char *)data, (unsigned)size);
+    connection_write_pieces(connection, &piece, 1);
 }
 
 static void on_shut(uv_shutdown_t *request, int status)
@@ -176,7 +186,7 @@ static void attend(struct connection *connection)
 {
     if (connection->is_dead)
         connection_close(connection);
-    else if (connection->says_goodbye && !connection->is_congested)
+    else if (connection->says_goodbye && !connection->link.is_congested)
         websocket_say_goodbye(connection);
     else if (connection->is_woken && connection->request)
         answer_poll(connection);
@@ -206,7 +216,6 @@ static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 {
     struct connection *connection = stream->data;
-    struct sio_transport *transport = connection->transport;
     size_t left = size > 0 ? (size_t)size : 0, http = 0;
     if (size < 0) {
         connection_close(connection);
@@ -218,7 +227,6 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
         http = http_read(connection, buffer->base, left);
     if (connection->is_websocket)
         websocket_read(connection, buffer->base + http, left - http);
-    attend_pending(transport);
 }
 
 struct connection *connection_new(struct sio_transport *transport)

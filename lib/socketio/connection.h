@@ -18,10 +18,11 @@ struct sio_transport {
     uv_loop_t *loop;
     uv_tcp_t listener;
     uv_timer_t timer;
+    uv_prepare_t turn_end; /* before the loop sleeps */
     struct sio_server *servers[TRANSPORT_SERVERS_MAX];
     size_t server_count;
     struct connection *connections;
-    struct connection *pending; /* those that have something to be done soon */
+    struct connection *pending; /* to be seen to at the end of this turn */
     size_t connection_count, connections_max;
     size_t handle_count;  /* of libuv, not closed yet */
     int64_t next_turn_us; /* when the timer runs */
@@ -58,7 +59,6 @@ struct connection {
     bool is_websocket;
     bool is_pending;
     bool is_woken;     /* a poll is to be answered */
-    bool is_congested; /* a write is under way: wait until it has gone */
     bool is_closing;   /* what comes is not heard any more */
     bool says_goodbye; /* a close frame is still to be sent */
     bool is_dead;      /* to be closed soon */
@@ -75,12 +75,16 @@ void connection_address(const struct connection *connection, char address[ADDRES
 
 /* Writes all of it; what the socket does not take now is copied and goes on by itself. */
 void connection_write(struct connection *connection, const void *data, size_t size);
+
+/* Writes as many as the socket takes, and one more: what is left of that one goes on by itself.
+ * Returns how many these are. */
+size_t connection_write_pieces(struct connection *connection, const uv_buf_t *pieces, size_t count);
 void connection_set_deadline(struct connection *connection, struct deadline_list *list,
                              int64_t duration_us);
 
 /* Ends our side, and waits a little for the peer's, so that it hears what was written. */
 void connection_finish(struct connection *connection);
-void connection_attend(struct connection *connection); /* has it seen to soon */
+void connection_attend(struct connection *connection); /* has it seen to in this turn */
 void attend_pending(struct sio_transport *transport);
 
 /* http.c */

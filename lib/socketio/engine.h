@@ -4,12 +4,12 @@
 #define SOCKETIO_ENGINE_H
 
 #include "base/buf.h"
+#include "base/table.h"
 #include "socketio/deadline.h"
 #include "socketio/frame.h"
 #include "socketio/packet.h"
 #include "socketio/payload.h"
 #include "socketio/socketio.h"
-#include "base/table.h"
 
 enum { SID_SIZE = 21, ADDRESS_SIZE = 46, SEPARATOR = 0x1e };
 
@@ -22,13 +22,16 @@ enum link_role { LINK_IDLE, LINK_POLL, LINK_POST, LINK_WEBSOCKET, LINK_PROBE };
 struct sio_link {
     struct sio_client *client; /* NULL: none any more */
     enum link_role role;
+    bool is_congested; /* kept by the transport: the peer takes nothing now */
 };
 
-/* None of these may call the engine back for the same link before it has returned, except `wake`,
- * which may take frames. A link that is closed has been detached from its client. */
+/* None of these may call the engine back for the same link before it has returned, except `flush`,
+ * which takes frames. A link that is closed has been detached from its client. */
 struct link_ops {
-    /* There is something to send: frames for a WebSocket, an answer for a poll. */
+    /* There is something to send, soon: frames for a WebSocket, an answer for a poll. */
     void (*wake)(struct sio_link *link);
+    /* A WebSocket takes what it can now. */
+    void (*flush)(struct sio_link *link);
     /* Sends one frame on a probing WebSocket. */
     void (*probe)(struct sio_link *link, const struct sio_frame *frame);
     /* Closes a WebSocket. `politely`: with a close frame, after what was handed over. */
@@ -86,9 +89,9 @@ void engine_poll_answer(struct sio_link *link, struct buf *body);
 void engine_receive(struct sio_link *link, const void *data, size_t size, bool is_binary);
 void engine_too_large(struct sio_link *link);
 
-/* The frame to send next, or NULL; and that it was handed over. */
-const struct sio_frame *engine_next(struct sio_link *link);
-void engine_sent(struct sio_link *link);
+/* The frames to send next, at most `max` of them; and that the first `count` were handed over. */
+size_t engine_peek(struct sio_link *link, const struct sio_frame *frames[], size_t max);
+void engine_sent(struct sio_link *link, size_t count);
 
 /* The connection has ended. */
 void engine_gone(struct sio_link *link);

@@ -28,8 +28,10 @@ const char *engine_error_text(enum engine_error error)
 
 void link_detach(struct sio_link **link)
 {
-    if (*link)
-        **link = (struct sio_link){0};
+    if (*link) {
+        (*link)->client = NULL;
+        (*link)->role = LINK_IDLE;
+    }
     *link = NULL;
 }
 
@@ -57,7 +59,8 @@ void link_answer(struct sio_link **link, char packet)
 static void link_attach(struct sio_link **slot, struct sio_client *client, struct sio_link *link,
                         enum link_role role)
 {
-    *link = (struct sio_link){client, role};
+    link->client = client;
+    link->role = role;
     *slot = link;
 }
 

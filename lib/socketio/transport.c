@@ -49,10 +49,14 @@ static void on_timer(uv_timer_t *timer)
             due_us = server_due_us;
     }
     transport->next_turn_us = due_us;
-    attend_pending(transport);
     /* what was attended to may have asked for another turn at once */
     if (due_us < INT64_MAX && !transport->is_closing && !uv_is_active((uv_handle_t *)timer))
         uv_timer_start(timer, on_timer, (uint64_t)clock_until_ms(due_us), 0);
+}
+
+static void on_turn_end(uv_prepare_t *prepare)
+{
+    attend_pending(prepare->data);
 }
 
 static void on_connection(uv_stream_t *listener, int status)
@@ -73,12 +77,13 @@ static void on_connection(uv_stream_t *listener, int status)
 static void on_wake(struct sio_link *link)
 {
     struct connection *connection = (struct connection *)link;
-    if (connection->is_websocket) {
-        websocket_flush(connection);
-        return;
-    }
-    connection->is_woken = true;
+    connection->is_woken = !connection->is_websocket;
     connection_attend(connection);
+}
+
+static void on_flush(struct sio_link *link)
+{
+    websocket_flush((struct connection *)link);
 }
 
 static void on_answer(struct sio_link *link, const struct buf *body)
@@ -91,6 +96,7 @@ static void on_answer(struct sio_link *link, const struct buf *body)
 }
 
 static const struct link_ops ops = {.wake = on_wake,
+                                    .flush = on_flush,
                                     .probe = websocket_probe,
                                     .close = websocket_close,
                                     .answer = on_answer,
@@ -125,8 +131,11 @@ static struct sio_transport *transport_new(struct sio_server *server, uv_loop_t 
     transport->connections_max = SPARE_CONNECTIONS;
     uv_tcp_init(loop, &transport->listener);
     uv_timer_init(loop, &transport->timer);
-    transport->listener.data = transport->timer.data = transport;
-    transport->handle_count = 2;
+    uv_prepare_init(loop, &transport->turn_end);
+    uv_prepare_start(&transport->turn_end, on_turn_end);
+    uv_unref((uv_handle_t *)&transport->turn_end);
+    transport->listener.data = transport->timer.data = transport->turn_end.data = transport;
+    transport->handle_count = 3;
     transport->next_turn_us = INT64_MAX;
     sio_transport_add(transport, server);
     return transport;
@@ -185,6 +194,7 @@ void sio_transport_close(struct sio_transport *transport)
     while (transport->connections)
         connection_close(transport->connections);
     uv_close((uv_handle_t *)&transport->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&transport->turn_end, on_handle_closed);
     uv_close((uv_handle_t *)&transport->listener, on_handle_closed);
     while (transport->handle_count > 0)
         uv_run(transport->loop, UV_RUN_NOWAIT);

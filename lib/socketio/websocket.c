@@ -1,10 +1,10 @@
 /* websocket.c - WebSockets (RFC 6455), their frames read by wslay.
  *
- * A frame is written as soon as it is queued, from the bytes that all its clients share: it was
- * made with its header in front, which is the same for everybody, as servers do not mask. That is
- * one write(2) a delivery and nothing else. Only what a socket does not take is copied and waited
- * for; until it has gone, later frames stay in the client's queue, where newer ones may replace
- * them. SPDX-License-Identifier: Apache-2.0 */
+ * Before the loop sleeps, all that was queued for a client in this turn is written with one
+ * writev(2), from the bytes that all its clients share: a frame was made with its header in front,
+ * which is the same for everybody, as servers do not mask. Only the rest of a frame that a socket
+ * took in part is copied and waited for; until it has gone, later frames stay in the client's
+ * queue, where newer ones may replace them. SPDX-License-Identifier: Apache-2.0 */
 #include "socketio/connection.h"
 
 #include <openssl/sha.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <wslay/wslay.h>
 
-enum { CONTROL_MAX = 125 };
+enum { CONTROL_MAX = 125, FLUSH_FRAMES = 64 };
 
 /* Section 7.4.1. */
 enum { CLOSE_NORMAL = 1000, CLOSE_PROTOCOL = 1002, CLOSE_NOT_UTF8 = 1007, CLOSE_TOO_LARGE = 1009 };
@@ -48,25 +48,29 @@ static void write_close(struct connection *connection, int code)
     connection_finish(connection);
 }
 
-static void write_frame(struct connection *connection, const struct sio_frame *frame)
+/* Returns how many of them are on their way. */
+static size_t write_frames(struct connection *connection, const struct sio_frame *frames[],
+                           size_t count)
 {
-    connection_write(connection, frame->bytes - frame->header_size,
-                     frame->header_size + frame->size);
+    uv_buf_t pieces[FLUSH_FRAMES];
+    for (size_t i = 0; i < count; i++)
+        pieces[i] = uv_buf_init((char *)frames[i]->bytes - frames[i]->header_size,
+                                (unsigned)(frames[i]->header_size + frames[i]->size));
+    return connection_write_pieces(connection, pieces, count);
 }
 
 void websocket_flush(struct connection *connection)
 {
-    const struct sio_frame *frame;
-    while (!connection->is_congested && !connection->is_dead &&
-           (frame = engine_next(&connection->link))) {
-        write_frame(connection, frame);
-        engine_sent(&connection->link);
-    }
+    const struct sio_frame *frames[FLUSH_FRAMES];
+    size_t count;
+    while (!connection->link.is_congested && !connection->is_dead &&
+           (count = engine_peek(&connection->link, frames, FLUSH_FRAMES)))
+        engine_sent(&connection->link, write_frames(connection, frames, count));
 }
 
 void websocket_probe(struct sio_link *link, const struct sio_frame *frame)
 {
-    write_frame((struct connection *)link, frame);
+    write_frames((struct connection *)link, &frame, 1);
 }
 
 void websocket_say_goodbye(struct connection *connection)
@@ -222,7 +226,7 @@ static void control_end(struct connection *connection)
         connection->is_closing = true;
         engine_gone(&connection->link);
         write_close(connection, CLOSE_NORMAL);
-    } else if (reader->opcode == WSLAY_PING && !connection->is_congested) {
+    } else if (reader->opcode == WSLAY_PING && !connection->link.is_congested) {
         write_control(connection, WSLAY_PONG, reader->control, reader->control_size);
     }
 }

@@ -13,6 +13,7 @@ struct fixture {
     enum sio_overflow overflow;
     enum sio_reason reason;
     size_t connected, disconnected;
+    size_t flushed; /* frames taken because the engine asked for it */
     bool link_is_closed;
 };
 
@@ -26,12 +27,24 @@ static void ignore_frame(struct sio_link *link, const struct sio_frame *frame)
     (void)link, (void)frame;
 }
 
+static struct fixture *fixture_of(struct sio_link *link)
+{
+    return (struct fixture *)(void *)((char *)link - offsetof(struct fixture, link));
+}
+
+static void take_all(struct sio_link *link)
+{
+    const struct sio_frame *frames[3];
+    for (size_t count; (count = engine_peek(link, frames, 3)) > 0;) {
+        engine_sent(link, count);
+        fixture_of(link)->flushed += count;
+    }
+}
+
 static void see_close(struct sio_link *link, bool politely)
 {
     (void)politely;
-    struct fixture *fixture =
-        (struct fixture *)(void *)((char *)link - offsetof(struct fixture, link));
-    fixture->link_is_closed = true;
+    fixture_of(link)->link_is_closed = true;
 }
 
 static void ignore_answer(struct sio_link *link, const struct buf *body)
@@ -45,6 +58,7 @@ static void ignore_arm(void *transport)
 }
 
 static const struct link_ops ops = {.wake = ignore_link,
+                                    .flush = take_all,
                                     .probe = ignore_frame,
                                     .close = see_close,
                                     .answer = ignore_answer,
@@ -85,20 +99,26 @@ static enum sio_overflow on_overflow(struct sio_client *client, struct sio_frame
 static const struct sio_callbacks callbacks = {
     .connect = on_connect, .disconnect = on_disconnect, .overflow = on_overflow};
 
+static const struct sio_frame *next_frame(struct fixture *fixture)
+{
+    const struct sio_frame *frame;
+    return engine_peek(&fixture->link, &frame, 1) ? frame : NULL;
+}
+
 /* Takes the next frame and compares it; the rest stays. */
 static void expect_frame(struct fixture *fixture, const char *text)
 {
-    const struct sio_frame *frame = engine_next(&fixture->link);
+    const struct sio_frame *frame = next_frame(fixture);
     assert_non_null(frame);
     assert_int_equal(frame->size, strlen(text));
     assert_memory_equal(frame->bytes, text, frame->size);
-    engine_sent(&fixture->link);
+    engine_sent(&fixture->link, 1);
 }
 
 static void skip_frame(struct fixture *fixture)
 {
-    assert_non_null(engine_next(&fixture->link));
-    engine_sent(&fixture->link);
+    assert_non_null(next_frame(fixture));
+    engine_sent(&fixture->link, 1);
 }
 
 static int open_client(void **state)
@@ -121,6 +141,7 @@ static int open_client(void **state)
     engine_receive(&fixture->link, "40", 2, false);
     skip_frame(fixture);
     expect_frame(fixture, "42[\"e\",\"hello\"]");
+    fixture->link.is_congested = true;
     *state = fixture;
     return 0;
 }
@@ -148,7 +169,7 @@ static void a_newer_frame_takes_the_place_of_one_with_its_key(void **state)
     expect_frame(fixture, "42[\"e\",3]");
     expect_frame(fixture, "42[\"e\",2]");
     expect_frame(fixture, "42[\"e\",4]");
-    assert_null(engine_next(&fixture->link));
+    assert_null(next_frame(fixture));
     assert_int_equal(sio_server_stats(fixture->server)->conflated, 1);
 }
 
@@ -168,6 +189,45 @@ static void a_frame_of_which_a_part_has_gone_is_not_replaced(void **state)
     expect_frame(fixture, "42[\"e\",1]");
 }
 
+static void a_client_that_keeps_up_gets_each_frame(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->link.is_congested = false;
+    emit(fixture->socket, "1", 7);
+    emit(fixture->socket, "2", 7);
+    expect_frame(fixture, "42[\"e\",1]");
+    expect_frame(fixture, "42[\"e\",2]");
+}
+
+static void a_burst_in_one_turn_does_not_overflow_a_client_that_keeps_up(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->link.is_congested = false;
+    for (int i = 0; i < 11; i++)
+        emit(fixture->socket, "1", 0);
+    assert_int_equal(fixture->flushed, 8);
+    assert_int_equal(sio_client_queued_frames(sio_socket_client(fixture->socket)), 3);
+    take_all(&fixture->link);
+}
+
+static void frames_and_their_parts_are_taken_together(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct sio_frame *frames[8];
+    struct sio_message message = {.event = "b",
+                                  .attachments = (struct sio_bytes[]){{"xy", 2}, {"z", 1}},
+                                  .attachment_count = 2};
+    emit(fixture->socket, "1", 0);
+    sio_emit(fixture->socket, &message);
+    emit(fixture->socket, "2", 0);
+    assert_int_equal(engine_peek(&fixture->link, frames, 8), 5);
+    assert_int_equal(frames[3]->size, 1);
+    engine_sent(&fixture->link, 3);
+    assert_int_equal(engine_peek(&fixture->link, frames, 8), 2);
+    expect_frame(fixture, "z");
+    expect_frame(fixture, "42[\"e\",2]");
+}
+
 static bool has_key(const struct sio_frame *frame, void *context)
 {
     return sio_frame_key(frame) == *(uint64_t *)context;
@@ -183,7 +243,7 @@ static void the_application_drops_what_is_superseded(void **state)
     assert_int_equal(sio_client_drop(sio_socket_client(fixture->socket), has_key, &key), 1);
     expect_frame(fixture, "42[\"e\",1]");
     expect_frame(fixture, "42[\"e\",3]");
-    assert_null(engine_next(&fixture->link));
+    assert_null(next_frame(fixture));
 }
 
 static void emit_five(struct fixture *fixture, enum sio_overflow overflow)
@@ -213,7 +273,7 @@ static void a_slow_client_is_closed_from_the_next_turn_on(void **state)
     struct fixture *fixture = *state;
     emit_five(fixture, SIO_OVERFLOW_CLOSE);
     assert_int_equal(fixture->disconnected, 0);
-    assert_null(engine_next(&fixture->link));
+    assert_null(next_frame(fixture));
     engine_turn(fixture->server);
     assert_int_equal(fixture->disconnected, 1);
     assert_int_equal(fixture->reason, SIO_SLOW_CLIENT);
@@ -250,7 +310,7 @@ static void a_broadcast_shares_one_frame(void **state)
     assert_int_equal(sio_broadcast(fixture->namespace, "room", frame, NULL), 1);
     assert_int_equal(sio_broadcast(fixture->namespace, "room", frame, fixture->socket), 0);
     assert_int_equal(sio_broadcast(fixture->namespace, "nobody", frame, NULL), 0);
-    assert_ptr_equal(engine_next(&fixture->link), frame);
+    assert_ptr_equal(next_frame(fixture), frame);
     assert_int_equal(frame->references, 2);
     sio_frame_unref(frame);
     expect_frame(fixture, "42[\"n\"]");
@@ -282,6 +342,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_CLIENT(a_newer_frame_takes_the_place_of_one_with_its_key),
         WITH_CLIENT(a_frame_of_which_a_part_has_gone_is_not_replaced),
+        WITH_CLIENT(a_client_that_keeps_up_gets_each_frame),
+        WITH_CLIENT(a_burst_in_one_turn_does_not_overflow_a_client_that_keeps_up),
+        WITH_CLIENT(frames_and_their_parts_are_taken_together),
         WITH_CLIENT(the_application_drops_what_is_superseded),
         WITH_CLIENT(a_frame_that_does_not_fit_is_dropped_if_the_application_says_so),
         WITH_CLIENT(a_frame_that_does_not_fit_is_kept_if_the_application_says_so),
