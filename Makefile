@@ -33,7 +33,7 @@ SCRIPTS  := $(BUILD)/gen/scripts.o $(BUILD)/obj/lib/vote/keys.o
 OPENAPI  := $(BUILD)/gen/openapi.o
 SOCKETIO_NET := lib/socketio/transport lib/socketio/connection lib/socketio/http lib/socketio/websocket
 SOCKETIO := $(filter-out $(SOCKETIO_NET:%=$(BUILD)/obj/%.o),$(call objects,lib/socketio))
-SOCKETIO_LIBS := -luv -lhttp_parser -lwslay -lcrypto
+SOCKETIO_LIBS := -luv -lhttp_parser -lwslay -lcrypto -lz
 SOCKETIO_TRANSPORT := $(SOCKETIO_NET:%=$(BUILD)/obj/%.o)
 MIGRATIONS := $(BUILD)/gen/migrations.o
 
@@ -89,11 +89,11 @@ TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(TOKEN) $(SOCKETIO) \
     $(BUILD)/obj/cmd/vote-notify/project_ids.o
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 $(BUILD)/unit/%: tests/unit/%.c $(TESTED)
-	@mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lrdkafka -ljansson -ljwt $(LIBS)
+	@mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lrdkafka -ljansson -ljwt -lz $(LIBS)
 
 # Fuzz targets: in build/unit each replays its seed corpus, in build/fuzz/bin libFuzzer drives it.
 FUZZ_SECONDS ?= 60
-FUZZ_LIBS    := -lrdkafka -ljansson -ljwt -lcrypto $(LIBS)
+FUZZ_LIBS    := -lrdkafka -ljansson -ljwt -lcrypto -lz $(LIBS)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS      := $(FUZZ_TARGETS:%=$(BUILD)/unit/%)
 FUZZERS      := $(FUZZ_TARGETS:%=$(BUILD)/bin/%)

@@ -129,7 +129,7 @@ void sio_client_send(struct sio_client *client, const struct sio_bytes *message,
     buf_free(&text);
 }
 
-size_t engine_peek(struct sio_link *link, const struct sio_frame *frames[], size_t max)
+size_t engine_peek(struct sio_link *link, struct sio_frame *frames[], size_t max)
 {
     struct sio_client *client = link->client;
     if (!client || client->websocket != link || client->queue.count == 0)
@@ -137,7 +137,7 @@ size_t engine_peek(struct sio_link *link, const struct sio_frame *frames[], size
     if (client->is_doomed && client->reason == SIO_SLOW_CLIENT)
         return 0;
     const struct queue *queue = &client->queue;
-    const struct sio_frame *part = queue->part ? queue->part : queue_at(queue, 0);
+    struct sio_frame *part = queue->part ? queue->part : queue_at(queue, 0);
     size_t count = 0;
     for (uint32_t i = 0; count < max; part = part->next) {
         if (!part && ++i == queue->count)

@@ -35,7 +35,7 @@ struct sio_transport {
 /* What an HTTP request has said so far. */
 struct request {
     struct buf url, field, value;
-    struct buf origin, key, version;
+    struct buf origin, key, version, extensions;
     size_t header_bytes;
     bool value_is_last; /* the header under way has its value */
     bool names_websocket;
@@ -57,6 +57,8 @@ struct connection {
     struct frame_reader *reader; /* of a WebSocket within a frame */
     uint8_t opcode;              /* of the message under way, 0: none is */
     bool is_websocket;
+    bool deflates;    /* permessage-deflate was agreed on */
+    bool is_deflated; /* the message under way */
     bool is_pending;
     bool is_woken;     /* a poll is to be answered */
     bool is_closing;   /* what comes is not heard any more */
@@ -99,7 +101,7 @@ void request_free(struct connection *connection);
 void websocket_accept(struct connection *connection, struct sio_client *client);
 void websocket_read(struct connection *connection, const char *data, size_t size);
 void websocket_flush(struct connection *connection);
-void websocket_probe(struct sio_link *link, const struct sio_frame *frame);
+void websocket_probe(struct sio_link *link, struct sio_frame *frame);
 void websocket_close(struct sio_link *link, bool politely);
 void websocket_say_goodbye(struct connection *connection);
 void frame_reader_free(struct frame_reader *reader);

@@ -33,7 +33,7 @@ struct link_ops {
     /* A WebSocket takes what it can now. */
     void (*flush)(struct sio_link *link);
     /* Sends one frame on a probing WebSocket. */
-    void (*probe)(struct sio_link *link, const struct sio_frame *frame);
+    void (*probe)(struct sio_link *link, struct sio_frame *frame);
     /* Closes a WebSocket. `politely`: with a close frame, after what was handed over. */
     void (*close)(struct sio_link *link, bool politely);
     /* Answers a poll with 200 and `body`. */
@@ -90,7 +90,7 @@ void engine_receive(struct sio_link *link, const void *data, size_t size, bool i
 void engine_too_large(struct sio_link *link);
 
 /* The frames to send next, at most `max` of them; and that the first `count` were handed over. */
-size_t engine_peek(struct sio_link *link, const struct sio_frame *frames[], size_t max);
+size_t engine_peek(struct sio_link *link, struct sio_frame *frames[], size_t max);
 void engine_sent(struct sio_link *link, size_t count);
 
 /* The connection has ended. */

@@ -20,7 +20,7 @@ static char *put_before(char *end, uint64_t number, int count)
 }
 
 /* One final frame, which its client finds right before the bytes. */
-static void frame_put_header(struct sio_frame *frame)
+static void frame_put_header(struct sio_frame *frame, bool is_deflated)
 {
     uint64_t size = frame->size;
     char *end = frame->header + FRAME_HEADER_MAX, *at = end;
@@ -29,7 +29,7 @@ static void frame_put_header(struct sio_frame *frame)
     else if (size > 125)
         at = put_before(at, size, 2);
     *--at = (char)(size > UINT16_MAX ? 127 : size > 125 ? 126 : size);
-    *--at = (char)(0x80 | (frame->is_binary ? 2 : 1));
+    *--at = (char)(0x80 | (is_deflated ? 0x40 : 0) | (frame->is_binary ? 2 : 1));
     frame->header_size = (uint8_t)(end - at);
 }
 
@@ -44,8 +44,15 @@ static struct sio_frame *frame_make(const void *bytes, size_t size, bool is_bina
     frame->is_binary = is_binary;
     if (size > 0)
         memcpy(frame->bytes, bytes, size);
-    frame_put_header(frame);
+    frame_put_header(frame, false);
     return frame;
+}
+
+struct sio_frame *frame_from_deflated(const struct sio_frame *frame, const void *bytes, size_t size)
+{
+    struct sio_frame *deflated = frame_make(bytes, size, frame->is_binary);
+    frame_put_header(deflated, true);
+    return deflated;
 }
 
 struct sio_frame *frame_from_text(const char *text, size_t size)
@@ -153,6 +160,7 @@ void sio_frame_unref(struct sio_frame *frame)
         return;
     for (struct sio_frame *next; frame; frame = next) {
         next = frame->next;
+        free(frame->deflated);
         free(frame);
     }
 }

@@ -26,6 +26,7 @@ void request_free(struct connection *connection)
     buf_free(&request->origin);
     buf_free(&request->key);
     buf_free(&request->version);
+    buf_free(&request->extensions);
     free(request);
     connection->request = NULL;
 }
@@ -198,7 +199,7 @@ static bool is_websocket_request(const struct connection *connection)
 
 static void take_header(struct request *request)
 {
-    struct buf *kept = NULL;
+    struct buf *kept = NULL, *list = &request->extensions;
     const char *name = request->field.data;
     if (!name)
         return;
@@ -208,13 +209,17 @@ static void take_header(struct request *request)
         kept = &request->key;
     else if (!strcasecmp(name, "Sec-WebSocket-Version"))
         kept = &request->version;
+    else if (!strcasecmp(name, "Sec-WebSocket-Extensions"))
+        kept = list;
     else if (!strcasecmp(name, "Upgrade"))
         request->names_websocket =
             request->value.data && !strcasecmp(request->value.data, "websocket");
-    if (kept) {
+    if (kept == list && list->size > 0)
+        buf_char(list, ',');
+    else if (kept)
         buf_clear(kept);
+    if (kept)
         buf_put(kept, request->value.data, request->value.size);
-    }
     buf_clear(&request->field);
     buf_clear(&request->value);
 }

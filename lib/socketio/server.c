@@ -44,6 +44,9 @@ const struct option sio_options[] = {
     {.name = "queue-frames", .type = OPTION_INT, .offset = MEMBER(queue_frames_max),
      .preset = "256", .argument = "N", .min = 1, .max = 100000,
      .summary = "how many messages may wait for one client"},
+    {.name = "permessage-deflate", .type = OPTION_SIZE, .offset = MEMBER(deflate_min_bytes),
+     .preset = "0", .argument = "SIZE", .max = 64 << 20,
+     .summary = "compress messages from this size on (RFC 7692); 0: none"},
     {.name = "flood-limit", .type = OPTION_QUOTA, .offset = MEMBER(flood), .preset = "100/1s",
      .argument = "N/DURATION", .summary = "packets a client may send; 0: no limit"},
 };

@@ -45,12 +45,13 @@ struct sio_config {
     int64_t connections_max;    /* clients at once; more get 503 */
     int64_t queue_bytes_max;    /* waiting for one client, before `overflow` is asked */
     int64_t queue_frames_max;   /* the same, in frames */
+    int64_t deflate_min_bytes;  /* smaller messages are sent as they are; 0: all are */
     struct option_quota flood;  /* packets from one client in a window; 0: no limit */
 };
 
 /* --path, --cors-origins, --ping-interval ... with the presets, for a struct sio_config. */
 extern const struct option sio_options[];
-enum { SIO_OPTION_COUNT = 12 };
+enum { SIO_OPTION_COUNT = 13 };
 
 /* --- Why things end, and what is counted --------------------------------------------------- */
 

@@ -6,6 +6,7 @@
  * took in part is copied and waited for; until it has gone, later frames stay in the client's
  * queue, where newer ones may replace them. SPDX-License-Identifier: Apache-2.0 */
 #include "socketio/connection.h"
+#include "socketio/deflate.h"
 
 #include <openssl/sha.h>
 #include <stdlib.h>
@@ -48,27 +49,34 @@ static void write_close(struct connection *connection, int code)
     connection_finish(connection);
 }
 
+static uv_buf_t piece_of(const struct connection *connection, struct sio_frame *frame)
+{
+    if (connection->deflates &&
+        frame->size >= (size_t)engine_config(connection->server)->deflate_min_bytes)
+        frame = deflate_frame(frame);
+    return uv_buf_init(frame->bytes - frame->header_size,
+                       (unsigned)(frame->header_size + frame->size));
+}
+
 /* Returns how many of them are on their way. */
-static size_t write_frames(struct connection *connection, const struct sio_frame *frames[],
-                           size_t count)
+static size_t write_frames(struct connection *connection, struct sio_frame *frames[], size_t count)
 {
     uv_buf_t pieces[FLUSH_FRAMES];
     for (size_t i = 0; i < count; i++)
-        pieces[i] = uv_buf_init((char *)frames[i]->bytes - frames[i]->header_size,
-                                (unsigned)(frames[i]->header_size + frames[i]->size));
+        pieces[i] = piece_of(connection, frames[i]);
     return connection_write_pieces(connection, pieces, count);
 }
 
 void websocket_flush(struct connection *connection)
 {
-    const struct sio_frame *frames[FLUSH_FRAMES];
+    struct sio_frame *frames[FLUSH_FRAMES];
     size_t count;
     while (!connection->link.is_congested && !connection->is_dead &&
            (count = engine_peek(&connection->link, frames, FLUSH_FRAMES)))
         engine_sent(&connection->link, write_frames(connection, frames, count));
 }
 
-void websocket_probe(struct sio_link *link, const struct sio_frame *frame)
+void websocket_probe(struct sio_link *link, struct sio_frame *frame)
 {
     write_frames((struct connection *)link, &frame, 1);
 }
@@ -111,6 +119,8 @@ static void write_handshake(struct connection *connection)
     buf_text(&out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                    "Connection: Upgrade\r\nSec-WebSocket-Accept: ");
     put_accept(&out, &connection->request->key);
+    if (connection->deflates)
+        buf_text(&out, "\r\nSec-WebSocket-Extensions: " DEFLATE_ANSWER);
     buf_text(&out, "\r\n\r\n");
     connection_write(connection, out.data, out.size);
     buf_free(&out);
@@ -119,6 +129,8 @@ static void write_handshake(struct connection *connection)
 void websocket_accept(struct connection *connection, struct sio_client *client)
 {
     char address[ADDRESS_SIZE];
+    connection->deflates = engine_config(connection->server)->deflate_min_bytes > 0 &&
+                           deflate_is_offered(connection->request->extensions.data);
     write_handshake(connection);
     request_free(connection);
     deadline_clear(&connection->patience);
@@ -189,7 +201,7 @@ static void websocket_fail(struct connection *connection, int code)
     write_close(connection, code);
 }
 
-static void message_end(struct connection *connection, const void *data, size_t size)
+static void message_take(struct connection *connection, const void *data, size_t size)
 {
     bool is_binary = connection->opcode == WSLAY_BINARY_FRAME;
     connection->opcode = 0;
@@ -197,6 +209,22 @@ static void message_end(struct connection *connection, const void *data, size_t 
         websocket_fail(connection, CLOSE_NOT_UTF8);
     else
         engine_receive(&connection->link, data, size, is_binary);
+}
+
+static void message_end(struct connection *connection, const void *data, size_t size)
+{
+    struct buf out = {0};
+    size_t max = (size_t)engine_config(connection->server)->max_payload_bytes;
+    enum inflate_result result = INFLATE_OK;
+    if (connection->is_deflated)
+        result = inflate_message(data, size, max, &out);
+    if (result != INFLATE_OK)
+        websocket_fail(connection, result == INFLATE_BROKEN ? CLOSE_PROTOCOL : CLOSE_TOO_LARGE);
+    else if (connection->is_deflated)
+        message_take(connection, out.data, out.size);
+    else
+        message_take(connection, data, size);
+    buf_free(&out);
 }
 
 static void take_data(struct connection *connection, const struct wslay_frame_iocb *piece)
@@ -246,11 +274,14 @@ static bool is_control(uint8_t opcode)
     return opcode >= WSLAY_CONNECTION_CLOSE;
 }
 
-/* Section 5: clients mask; no extension was agreed on; a message goes on where it stopped. */
+/* Section 5: clients mask; a message goes on where it stopped. The first bit that was reserved says
+ * that a message is compressed (RFC 7692 section 6), if that was agreed on. */
 static bool frame_may_begin(const struct connection *connection,
                             const struct wslay_frame_iocb *piece)
 {
-    if (!piece->mask || piece->rsv)
+    bool is_first = piece->opcode == WSLAY_TEXT_FRAME || piece->opcode == WSLAY_BINARY_FRAME;
+    int allowed = connection->deflates && is_first ? WSLAY_RSV1_BIT : WSLAY_RSV_NONE;
+    if (!piece->mask || piece->rsv & ~allowed)
         return false;
     switch (piece->opcode) {
     case WSLAY_CONTINUATION_FRAME: return connection->opcode != 0;
@@ -273,8 +304,10 @@ static bool frame_begin(struct connection *connection, const struct wslay_frame_
     reader->fin = piece->fin;
     reader->payload_left = piece->payload_length;
     reader->control_size = 0;
-    if (!is_control(piece->opcode) && piece->opcode != WSLAY_CONTINUATION_FRAME)
+    if (!is_control(piece->opcode) && piece->opcode != WSLAY_CONTINUATION_FRAME) {
         connection->opcode = piece->opcode;
+        connection->is_deflated = piece->rsv != 0;
+    }
     return true;
 }
 

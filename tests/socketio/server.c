@@ -40,6 +40,8 @@ static const struct option test_options[] = {
      .preset = "4MiB", .argument = "SIZE", .summary = "waiting for one client"},
     {.name = "queue-frames", .type = OPTION_INT, .offset = SIO(queue_frames_max),
      .preset = "10000", .argument = "N", .summary = "the same in frames"},
+    {.name = "permessage-deflate", .type = OPTION_SIZE, .offset = SIO(deflate_min_bytes),
+     .preset = "0", .argument = "SIZE", .summary = "compress messages from this size on"},
     {.name = "flood-limit", .type = OPTION_QUOTA, .offset = SIO(flood), .preset = "0",
      .argument = "N/DURATION", .summary = "packets from a client"},
     {.name = "cors-origins", .type = OPTION_TEXT, .offset = SIO(cors_origins), .preset = "*",

@@ -38,7 +38,9 @@ def modules():
 
 @pytest.mark.parametrize("package", ["socket.io-client", "socket.io-client-3"])
 @pytest.mark.parametrize("transports", ["polling", "websocket", "polling websocket"])
-def test_the_javascript_client_works(server, modules, package, transports):
+@pytest.mark.parametrize("deflate", ["0", "1B"])
+def test_the_javascript_client_works(start, modules, package, transports, deflate):
+    server = start("--permessage-deflate", deflate)
     result = subprocess.run(
         ["node", os.path.join(HERE, "client.cjs"), server.http, package, *transports.split()],
         env={**os.environ, "NODE_PATH": os.path.join(modules, "node_modules")}, timeout=60,

@@ -42,14 +42,18 @@ def changed(rng, data):
     return bytes(data)
 
 
+OFFER = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+
+
 def frame(rng, opcode, data):
-    """A masked frame of fewer than 126 bytes; the mask is zeros."""
-    return bytes([rng.choice((0x80, 0x80, 0x80, 0)) | opcode, 0x80 | len(data), 0, 0, 0, 0]) + data
+    """A masked frame of fewer than 126 bytes, at times said to be compressed; the mask is zeros."""
+    return bytes([rng.choice((0x80, 0x80, 0x80, 0xc0, 0)) | opcode, 0x80 | len(data), 0, 0, 0, 0]) + data
 
 
 def conversation(rng):
     """A WebSocket whose frames are well-formed, and their packets mostly."""
-    data = PIECES[1] + frame(rng, 1, b"40")
+    offer = rng.choice((b"", OFFER))
+    data = PIECES[1][:-2] + offer + b"\r\n" + frame(rng, 1, b"40")
     for _ in range(rng.randrange(1, 12)):
         packet = rng.choice(PACKETS)
         data += frame(rng, rng.choice((1, 1, 1, 1, 2, 0, 9, 10, 8)),
@@ -88,7 +92,7 @@ def test_nonsense_changes_nothing(start):
     seed = int(os.environ.get("NOISE_SEED", time.time_ns() % 1000000))
     print(f"NOISE_SEED={seed}")
     rng = random.Random(seed)
-    server = start()
+    server = start("--permessage-deflate", "1B")
     before = settled(server)
     sid = server.polling_session().encode()
     started, connections = time.monotonic(), []

@@ -22,7 +22,7 @@ static void ignore_link(struct sio_link *link)
     (void)link;
 }
 
-static void ignore_frame(struct sio_link *link, const struct sio_frame *frame)
+static void ignore_frame(struct sio_link *link, struct sio_frame *frame)
 {
     (void)link, (void)frame;
 }
@@ -34,7 +34,7 @@ static struct fixture *fixture_of(struct sio_link *link)
 
 static void take_all(struct sio_link *link)
 {
-    const struct sio_frame *frames[3];
+    struct sio_frame *frames[3];
     for (size_t count; (count = engine_peek(link, frames, 3)) > 0;) {
         engine_sent(link, count);
         fixture_of(link)->flushed += count;
@@ -101,7 +101,7 @@ static const struct sio_callbacks callbacks = {
 
 static const struct sio_frame *next_frame(struct fixture *fixture)
 {
-    const struct sio_frame *frame;
+    struct sio_frame *frame;
     return engine_peek(&fixture->link, &frame, 1) ? frame : NULL;
 }
 
@@ -213,7 +213,7 @@ static void a_burst_in_one_turn_does_not_overflow_a_client_that_keeps_up(void **
 static void frames_and_their_parts_are_taken_together(void **state)
 {
     struct fixture *fixture = *state;
-    const struct sio_frame *frames[8];
+    struct sio_frame *frames[8];
     struct sio_message message = {.event = "b",
                                   .attachments = (struct sio_bytes[]){{"xy", 2}, {"z", 1}},
                                   .attachment_count = 2};
