@@ -300,6 +300,19 @@ def test_fragments_are_joined(server):
         assert socket.receive() == "4hello"
 
 
+def test_frames_right_behind_the_upgrade_request_are_heard(server):
+    request = (f"GET {PATH}?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+               "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode()
+    frames = b"".join(websocket.ABNF.create_frame(f"4{n}", websocket.ABNF.OPCODE_TEXT).format() for n in range(3))
+    with net.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(request + frames)
+        data = b""
+        while not data.endswith(b"\x81\x0242"):
+            data += connection.recv(4096) or pytest.fail(f"closed behind {data}")
+    assert data.endswith(b"\x81\x0240\x81\x0241\x81\x0242")
+
+
 @pytest.mark.parametrize("message", ["abc", "", "8", "b*"])
 def test_an_invalid_websocket_packet_closes_the_connection(server, message):
     with server.socket(path=PATH) as socket:
