@@ -1,0 +1,3 @@
+// index.ts - everything that needs no framework. SPDX-License-Identifier: Apache-2.0
+export * from "./client.js";
+export * from "./store.js";
