@@ -121,8 +121,8 @@ function retryAfterMs(headers: Headers): number | null {
 
 async function problemOf(response: Response): Promise<Problem> {
   const { status, headers } = response;
-  const body = await response.json().catch(() => null);
-  const said = body && typeof body === "object" ? body : {};
+  // a body that was read before was not JSON; one that breaks off throws, as the network does
+  const said = (response.bodyUsed ? null : parsed(await response.text())) ?? {};
   return {
     type: "about:blank",
     title: response.statusText,
@@ -137,6 +137,16 @@ async function problemOf(response: Response): Promise<Problem> {
 
 function local(kind: "network" | "timeout" | "aborted" | "token", detail: string, cause?: unknown): Problem {
   return { kind, status: 0, detail, cause };
+}
+
+/** The object in a text, null when there is none: a portal's page, say. */
+function parsed(text: string): any {
+  try {
+    const value = JSON.parse(text);
+    return typeof value === "object" ? value : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Gateways answer these when what is behind them is away. */
@@ -202,7 +212,9 @@ export function createClient(options: ClientOptions = {}): Client {
       const { status, headers } = response;
       if (status === 304) return { ok: true, data: null, status, headers };
       if (!response.ok) return { ok: false, problem: await problemOf(response) };
-      return { ok: true, data: await response.json(), status, headers };
+      const text = await response.text();
+      const data = parsed(text);
+      return data ? { ok: true, data, status, headers } : { ok: false, problem: await problemOf(response) };
     } catch (cause) {
       if (signal?.aborted) return { ok: false, problem: local("aborted", "the call was given up") };
       if (ender.signal.aborted) return { ok: false, problem: local("timeout", "no answer in time") };
@@ -240,7 +252,7 @@ export function createClient(options: ClientOptions = {}): Client {
     }
   }
 
-  const open = (tried: Tried): Tried => (tried.ok ? { ...tried, data: tried.data.data } : tried);
+  const open = (tried: Tried): Tried => (tried.ok ? { ...tried, data: tried.data?.data } : tried);
 
   return {
     async vote(project_id, vote_type, { toggle = false, variant, idempotencyKey: key, ...rest } = {}) {

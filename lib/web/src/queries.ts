@@ -19,8 +19,8 @@ export function unwrap<T>(result: Result<T> | { ok: true; data: T } | { ok: fals
 export const keys = {
   all: ["votepipe"] as const,
   project: (project_id: string) => ["votepipe", "project", project_id] as const,
-  userVotes: (projectIds?: readonly string[]) =>
-    projectIds ? (["votepipe", "userVotes", projectIds] as const) : (["votepipe", "userVotes"] as const),
+  userVotes: (session: number) => ["votepipe", "userVotes", session] as const,
+  vote: () => ["votepipe", "vote"] as const,
   leaderboard: () => ["votepipe", "leaderboard"] as const,
   metrics: () => ["votepipe", "metrics"] as const,
 };

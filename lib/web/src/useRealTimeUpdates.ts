@@ -1,8 +1,17 @@
-// useRealTimeUpdates.ts - live counts of what is on the screen. Skeleton. SPDX-License-Identifier: Apache-2.0
+// useRealTimeUpdates.ts - live counts of what is on the screen. SPDX-License-Identifier: Apache-2.0
+import { useEffect, useSyncExternalStore } from "react";
+import { useSession } from "./provider.js";
 import type { LiveStatus } from "./store.js";
 
-/** Subscribes the projects while the component is there (counted: several may ask for the same one), and
- * says whether the page is live. Called by each card with its own id, or by a list with all of them. */
-export function useRealTimeUpdates(_projectIds: readonly string[] = []): { readonly status: LiveStatus } {
-  throw new Error("skeleton");
+const never = () => () => {};
+const off = (): LiveStatus => "off";
+
+/** Subscribes the projects while the component is there (they are counted: several may ask for the same one),
+ * and says whether the page is live. For a list with all of its ids, or for each card with its own. */
+export function useRealTimeUpdates(projectIds: readonly string[] = []): { readonly status: LiveStatus } {
+  const { realtime } = useSession();
+  const list = projectIds.join(); // ids have no comma
+  useEffect(() => (list ? realtime?.watch(list.split(",")) : undefined), [realtime, list]);
+  const status = useSyncExternalStore(realtime?.subscribe ?? never, realtime?.status ?? off, off);
+  return { status };
 }
