@@ -19,7 +19,7 @@ MANS  := $(TOOLS:%=$(BUILD)/man/%.1)
 
 # What each part is made of. A tool links the parts it uses and no others.
 objects  = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
-NET_BASE := lib/base/http lib/base/admin
+NET_BASE := lib/base/http lib/base/admin lib/base/files
 BASE     := $(filter-out $(NET_BASE:%=$(BUILD)/obj/%.o),$(call objects,lib/base))
 NET      := $(NET_BASE:%=$(BUILD)/obj/%.o)
 KAFKA    := $(call objects,lib/kafka)
