@@ -27,7 +27,7 @@ page=$root/build/web # made where there is node
 
 # name, admin port, command
 tools=(
-    "vote-ingest $PORT_ADMIN_INGEST --listen 127.0.0.1:$PORT_API --admin-listen 127.0.0.1:$PORT_ADMIN_INGEST --dev-tokens$([[ ! -e $page/index.html ]] || echo " --web-root $page")"
+    "vote-ingest $PORT_ADMIN_INGEST --listen 127.0.0.1:$PORT_API --admin-listen 127.0.0.1:$PORT_ADMIN_INGEST --dev-tokens"
     "vote-commit $PORT_ADMIN_COMMIT --admin-listen 127.0.0.1:$PORT_ADMIN_COMMIT"
     "vote-notify $PORT_ADMIN_NOTIFY --listen 127.0.0.1:$PORT_NOTIFY --admin-listen 127.0.0.1:$PORT_ADMIN_NOTIFY --cors-origins http://127.0.0.1:$PORT_API,http://localhost:$PORT_API"
 )

@@ -30,6 +30,7 @@ vote-admin migrate
 vote-admin topics
 vote-admin projects import "$local_dir/projects.csv"
 
+[[ ! -e $page/index.html ]] || export VOTE_WEB_ROOT=$page
 for tool in "${tools[@]}"; do
     read -r name admin_port arguments <<<"$tool"
     dir=$run/$name
