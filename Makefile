@@ -86,7 +86,7 @@ $(BUILD)/man/%.1: $(BUILD)/bin/%
 # Unit tests: one program a module, each links only what it tests.
 TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(TOKEN) $(SOCKETIO) \
     $(BUILD)/obj/cmd/vote-ingest/vote_body.o $(BUILD)/obj/cmd/vote-tail/selector.o \
-    $(BUILD)/obj/cmd/vote-notify/project_ids.o
+    $(BUILD)/obj/cmd/vote-notify/project_ids.o $(BUILD)/obj/lib/redis/slot.o
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 $(BUILD)/unit/%: tests/unit/%.c $(TESTED)
 	@mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lrdkafka -ljansson -ljwt -lz $(LIBS)
