@@ -37,7 +37,12 @@ SOCKETIO_LIBS := -luv -lhttp_parser -lwslay -lcrypto -lz
 SOCKETIO_TRANSPORT := $(SOCKETIO_NET:%=$(BUILD)/obj/%.o)
 MIGRATIONS := $(BUILD)/gen/migrations.o
 
-all: $(BINS) $(MANS)
+# The page is the same for every build.
+PAGE := build/web/index.html
+all: $(BINS) $(MANS) $(PAGE)
+web: $(PAGE)
+$(PAGE): lib/web/build.sh $(wildcard lib/web/*.json lib/web/*.ts lib/web/src/* lib/web/demo/*)
+	@lib/web/build.sh
 
 LINK = @mkdir -p $(@D) && echo "  link $@" && $(CC) $(FLAGS) $(LDFLAGS) -o $@ $^
 cmd  = $(call objects,cmd/$(1))
@@ -146,6 +151,11 @@ bench: deps deps-bench
 	@/usr/bin/python3 tests/bench/ingest.py
 	@/usr/bin/python3 tests/bench/commit.py
 	@/usr/bin/python3 tests/bench/notify.py
+	@/usr/bin/python3 tests/bench/web.py
+
+# Pictures of the page of the stack that runs, for the README.
+screenshots: web
+	@. $${RUN:-build/run}/env && cd lib/web && node scripts/screenshots.mjs "$$VOTE_URL/"
 
 tidy:
 	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)
@@ -153,7 +163,7 @@ tidy:
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')
 clean:
-	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
+	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
-.PHONY: all deps up down status logs test test-unit units asan fuzz fuzzers fanout bench tidy format clean
+.PHONY: all web screenshots deps up down status logs test test-unit units asan fuzz fuzzers fanout bench tidy format clean
 .SECONDARY:
