@@ -9,7 +9,9 @@ leave_out() {
     exit 0
 }
 
-command -v node npm >/dev/null || leave_out "node and npm are not installed"
+for tool in node npm; do
+    command -v "$tool" >/dev/null || leave_out "$tool is not installed"
+done
 node=$(node --version)
 [[ ${node#v} == @(1[89]|[2-9][0-9]).* ]] || leave_out "node is $node, and 18 is needed"
 
