@@ -19,7 +19,7 @@ MANS  := $(TOOLS:%=$(BUILD)/man/%.1)
 
 # What each part is made of. A tool links the parts it uses and no others.
 objects  = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
-NET_BASE := lib/base/http lib/base/admin
+NET_BASE := lib/base/http lib/base/admin lib/base/files
 BASE     := $(filter-out $(NET_BASE:%=$(BUILD)/obj/%.o),$(call objects,lib/base))
 NET      := $(NET_BASE:%=$(BUILD)/obj/%.o)
 KAFKA    := $(call objects,lib/kafka)
@@ -37,7 +37,12 @@ SOCKETIO_LIBS := -luv -lhttp_parser -lwslay -lcrypto -lz
 SOCKETIO_TRANSPORT := $(SOCKETIO_NET:%=$(BUILD)/obj/%.o)
 MIGRATIONS := $(BUILD)/gen/migrations.o
 
-all: $(BINS) $(MANS)
+# The page is the same for every build.
+PAGE := build/web/index.html
+all: $(BINS) $(MANS) $(PAGE)
+web: $(PAGE)
+$(PAGE): lib/web/build.sh $(wildcard lib/web/*.json lib/web/*.ts lib/web/src/* lib/web/demo/*)
+	@lib/web/build.sh
 
 LINK = @mkdir -p $(@D) && echo "  link $@" && $(CC) $(FLAGS) $(LDFLAGS) -o $@ $^
 cmd  = $(call objects,cmd/$(1))
@@ -86,7 +91,7 @@ $(BUILD)/man/%.1: $(BUILD)/bin/%
 # Unit tests: one program a module, each links only what it tests.
 TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(TOKEN) $(SOCKETIO) \
     $(BUILD)/obj/cmd/vote-ingest/vote_body.o $(BUILD)/obj/cmd/vote-tail/selector.o \
-    $(BUILD)/obj/cmd/vote-notify/project_ids.o
+    $(BUILD)/obj/cmd/vote-notify/project_ids.o $(BUILD)/obj/lib/redis/slot.o
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 $(BUILD)/unit/%: tests/unit/%.c $(TESTED)
 	@mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lrdkafka -ljansson -ljwt -lz $(LIBS)
@@ -146,6 +151,11 @@ bench: deps deps-bench
 	@/usr/bin/python3 tests/bench/ingest.py
 	@/usr/bin/python3 tests/bench/commit.py
 	@/usr/bin/python3 tests/bench/notify.py
+	@/usr/bin/python3 tests/bench/web.py
+
+# Pictures of the page of the stack that runs, for the README.
+screenshots: web
+	@. $${RUN:-build/run}/env && cd lib/web && node scripts/screenshots.mjs "$$VOTE_URL/"
 
 tidy:
 	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)
@@ -153,7 +163,7 @@ tidy:
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')
 clean:
-	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
+	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
-.PHONY: all deps up down status logs test test-unit units asan fuzz fuzzers fanout bench tidy format clean
+.PHONY: all web screenshots deps up down status logs test test-unit units asan fuzz fuzzers fanout bench tidy format clean
 .SECONDARY:

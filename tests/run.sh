@@ -41,10 +41,22 @@ run_pytest() { # DIRECTORY: its tests, with servers of their own
     failed=$((failed + bad))
 }
 
+run_vitest() { # the hooks and the client
+    [[ -d lib/web/node_modules/vitest ]] || { echo "lib/web is not tested: node and npm are not installed"; return; }
+    local result
+    result=$(mktemp)
+    (cd lib/web && npx --no-install vitest run --reporter=default --reporter=json --outputFile="$result") || cat "$result"
+    passed=$((passed + $(node -p "JSON.parse(fs.readFileSync('$result')).numPassedTests" || echo 0)))
+    failed=$((failed + $(node -p "const r = JSON.parse(fs.readFileSync('$result')); r.success ? 0 : Math.max(1, r.numFailedTests)" || echo 1)))
+    rm -f "$result"
+}
+
 if [[ ${2:-} != unit ]]; then
+    run_vitest
     run_pytest tests/socketio
     run_pytest tests/integration
     run_pytest tests/fault
+    run_pytest tests/e2e
 fi
 echo "$passed passed, $failed failed"
 ((failed == 0 && passed > 0))

@@ -8,34 +8,18 @@
 #include <string.h>
 #include <strings.h>
 
-static bool content_type_is_json(const char *type)
-{
-    static const char json[] = "application/json";
-    if (!type || strncasecmp(type, json, sizeof json - 1) != 0)
-        return false;
-    const char *rest = type + sizeof json - 1;
-    rest += strspn(rest, " \t");
-    return *rest == '\0' || *rest == ';';
-}
-
 /* Reads and checks the body; answers and returns false when it is no vote. */
 static bool body_read(struct http_request *request, struct vote_body *body)
 {
     struct buf json = {0}, problems = {0};
-    bool parsed = false;
-    enum http_body read = http_read_body(request, BODY_MAX_BYTES, &json);
-    if (read == HTTP_BODY_TOO_LARGE)
-        problem_reply(request, 413, "too-large", "the body is over 16 KiB", NULL, NULL);
-    else if (read == HTTP_BODY_BROKEN)
-        problem_reply(request, 400, "malformed", "the body ended early", NULL, NULL);
-    else if (json.size && !content_type_is_json(http_header(request, "Content-Type")))
-        problem_reply(request, 415, "unsupported-media-type", "the body is not application/json",
-                      NULL, "Accept: application/json\r\n");
-    else if (!vote_body_parse(body, json.data, json.size, &problems))
+    if (!body_receive(request, &json)) {
+        buf_free(&json);
+        return false;
+    }
+    bool parsed = vote_body_parse(body, json.data, json.size, &problems);
+    if (!parsed)
         problem_reply(request, 400, "malformed", "the vote is malformed: see errors", problems.data,
                       NULL);
-    else
-        parsed = true;
     buf_free(&json);
     buf_free(&problems);
     return parsed;

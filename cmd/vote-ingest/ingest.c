@@ -21,6 +21,12 @@ const struct option ingest_options[] = {
      .argument = "HOST:PORT", .summary = "metrics and health"},
     {.name = "cors-origins", .type = OPTION_TEXT, AT(cors_origins), .argument = "ORIGIN,...",
      .summary = "pages that may call; * is all"},
+    {.name = "web-root", .type = OPTION_TEXT, AT(web_root), .argument = "DIR",
+     .summary = "the built demo page, for GET /"},
+    {.name = "notify-url", .type = OPTION_TEXT, AT(notify_url), .argument = "URL",
+     .summary = "where that page finds vote-notify"},
+    {.name = "dev-tokens", .type = OPTION_SWITCH, AT(dev_tokens), .preset = "false",
+     .summary = "anybody gets a token for any user: never in production"},
     {.name = "unknown-project", .type = OPTION_CHOICE, AT(unknown_project), .preset = "reject",
      .argument = "WHAT", .choices = unknown_choices, .summary = "reject it or create it"},
     {.name = "rate-limit", .type = OPTION_QUOTA, AT(rate_limit), .preset = "30/10s",
@@ -56,6 +62,10 @@ const struct http_route ingest_routes[] = {
     {"GET", "/api/projects/{}", api_get_project},
     {"GET", "/api/leaderboard", api_get_leaderboard},
     {"GET", "/openapi.json", api_get_openapi},
+    {"GET", "/", demo_get_page},
+    {"GET", "/assets/{}", demo_get_asset},
+    {"GET", "/demo/config", demo_get_config},
+    {"POST", "/demo/token", demo_post_token},
 };
 const size_t ingest_route_count = sizeof ingest_routes / sizeof *ingest_routes;
 
@@ -200,7 +210,8 @@ static bool ingest_open(struct ingest *ingest, struct error *error)
                                            .cors_origins = config->cors_origins,
                                            .context = ingest,
                                            .refuse = problem_refuse};
-    return redis_open(&ingest->redis, &config->redis, error) && publish_open(ingest, error) &&
+    return demo_open(ingest, error) && redis_open(&ingest->redis, &config->redis, error) &&
+           publish_open(ingest, error) &&
            admin_start(&ingest->admin, config->admin_listen, error) &&
            http_start(&ingest->http, &settings, error);
 }
@@ -249,6 +260,7 @@ static void ingest_free(struct ingest *ingest)
     metrics_free(ingest->admin.metrics);
     totals_free(ingest->totals);
     leaderboard_free(ingest->leaderboard);
+    files_free(ingest->page);
     token_cache_free(ingest->tokens);
     free(ingest);
 }

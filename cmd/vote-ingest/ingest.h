@@ -4,6 +4,7 @@
 #define INGEST_H
 
 #include "base/admin.h"
+#include "base/files.h"
 #include "base/http.h"
 #include "base/log.h"
 #include "base/option.h"
@@ -28,6 +29,9 @@ struct ingest_config {
     const char *admin_listen;
     struct token_config tokens;
     const char *cors_origins;
+    const char *web_root;   /* NULL: no page */
+    const char *notify_url; /* where the page finds vote-notify; NULL: nowhere */
+    bool dev_tokens;
     struct option_quota rate_limit;
     int64_t rate_burst;
     int64_t threads;
@@ -63,6 +67,7 @@ struct ingest {
     struct admin admin;
     struct admin_check *kafka_check, *redis_check, *postgres_check;
     struct http_server *http;
+    struct files *page; /* NULL: none */
     struct ingest_metrics metrics;
     struct redis *redis;
     struct pool pg_pool; /* of struct pg */
@@ -92,6 +97,11 @@ void ingest_give_pg(struct ingest *ingest, struct pg *pg);
 /* One statement on a borrowed connection; returns as pg_query. */
 PGresult *ingest_query(struct ingest *ingest, const char *sql, int count,
                        const char *const *parameters, struct error *error)
+    __attribute__((warn_unused_result));
+
+/* body.c: reads the JSON body of a POST; without one that can be read it answers and returns false.
+ * Free `json` in both cases. */
+bool body_receive(struct http_request *request, struct buf *json)
     __attribute__((warn_unused_result));
 
 /* vote_body.c */
@@ -264,6 +274,13 @@ void api_get_user_votes(struct http_request *request);
 void api_get_metrics(struct http_request *request);
 void api_get_leaderboard(struct http_request *request);
 void api_get_openapi(struct http_request *request);
+
+/* demo.c: what only the demo page uses, not a part of the contract in openapi.json */
+bool demo_open(struct ingest *ingest, struct error *error) __attribute__((warn_unused_result));
+void demo_get_page(struct http_request *request);
+void demo_get_asset(struct http_request *request);
+void demo_get_config(struct http_request *request);
+void demo_post_token(struct http_request *request);
 
 struct leaderboard *leaderboard_new(void);
 void leaderboard_free(struct leaderboard *leaderboard);

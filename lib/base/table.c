@@ -1,16 +1,16 @@
 /* table.c - see table.h. SPDX-License-Identifier: Apache-2.0 */
 #include "base/table.h"
 
+#include "base/random.h"
+
 #include <stdlib.h>
-#include <sys/random.h>
 
 enum { SLOTS_AT_FIRST = 16 };
 
 void table_init(struct table *table)
 {
     *table = (struct table){0};
-    if (getrandom(&table->secret, sizeof table->secret, 0) != sizeof table->secret)
-        abort();
+    random_fill(&table->secret, sizeof table->secret);
 }
 
 /* FNV-1a from a secret start, then mixed, so that the low bits depend on all of the secret. */

@@ -2,11 +2,11 @@
 #include "kafka/kafka.h"
 
 #include "base/clock.h"
+#include "base/random.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* clang-format off */
 const struct option kafka_options[] = {
@@ -130,8 +130,7 @@ static bool hex_is_id(const char *text, size_t size)
 static void hex_random(char *text, size_t size)
 {
     unsigned char bytes[16];
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
-        abort();
+    random_fill(bytes, sizeof bytes);
     for (size_t i = 0; i < size; i++)
         text[i] = "0123456789abcdef"[(i & 1 ? bytes[i / 2] : bytes[i / 2] >> 4) & 15];
 }

@@ -1,5 +1,5 @@
-/* cluster.c - which node has a key (Redis Cluster specification: key distribution, hash tags, MOVED
- * and ASK). SPDX-License-Identifier: Apache-2.0 */
+/* cluster.c - which node has a slot (Redis Cluster specification: MOVED and ASK).
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "redis/client.h"
 
 #include "base/clock.h"
@@ -7,28 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* CRC-16/XMODEM: polynomial 0x1021, start 0. */
-static unsigned crc16(const char *bytes, size_t size)
-{
-    unsigned crc = 0;
-    for (size_t i = 0; i < size; i++) {
-        crc ^= (unsigned)(unsigned char)bytes[i] << 8;
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc & 0x8000 ? (crc << 1) ^ 0x1021 : crc << 1;
-    }
-    return crc & 0xFFFF;
-}
-
-/* Only what stands between the first { and the next } is hashed, if there is anything. */
-int slot_of_key(const char *key)
-{
-    const char *open = strchr(key, '{');
-    const char *close = open ? strchr(open + 1, '}') : NULL;
-    if (close && close > open + 1)
-        return (int)(crc16(open + 1, (size_t)(close - open) - 1) % SLOTS);
-    return (int)(crc16(key, strlen(key)) % SLOTS);
-}
 
 struct node *cluster_route(struct redis *redis, int slot)
 {

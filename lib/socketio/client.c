@@ -266,10 +266,12 @@ void engine_open(struct sio_server *server, enum sio_transport_kind kind, struct
 void client_ping(struct sio_client *client, int64_t due_us)
 {
     struct sio_server *server = client->server;
-    int64_t now_us = clock_mono_us();
-    int64_t sent_us = now_us - due_us < 10 * 1000 ? due_us : now_us; /* the loop was held up */
+    int64_t now_us = clock_mono_us(), timeout_us = server->config->ping_timeout_us;
+    /* The client's own clock runs from when the ping was due. Only when the loop was held up so
+     * long that its pong might not come in time any more is it given all the time again. */
+    int64_t sent_us = now_us - due_us < timeout_us / 4 ? due_us : now_us;
     client_push(client, server->ping);
-    deadline_set(&server->pongs, &client->ping, client, sent_us + server->config->ping_timeout_us);
+    deadline_set(&server->pongs, &client->ping, client, sent_us + timeout_us);
     client_wake(client);
 }
 

@@ -3,10 +3,10 @@
 #include "socketio/engine.h"
 
 #include "base/clock.h"
+#include "base/random.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum { DRAIN_STEP_US = 20 * 1000 };
 
@@ -91,8 +91,7 @@ void server_make_sid(char sid[SID_SIZE])
     static const char ALPHABET[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     unsigned char bytes[SID_SIZE - 1];
-    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
-        abort();
+    random_fill(bytes, sizeof bytes);
     for (size_t i = 0; i < sizeof bytes; i++)
         sid[i] = ALPHABET[bytes[i] & 63];
     sid[SID_SIZE - 1] = 0;

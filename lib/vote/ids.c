@@ -2,11 +2,11 @@
 #include "vote/ids.h"
 
 #include "base/clock.h"
+#include "base/random.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 bool id_is_valid(const char *text, size_t size)
 {
@@ -25,8 +25,7 @@ void request_id_make(char id[REQUEST_ID_SIZE])
 {
     static const char hex[] = "0123456789abcdef";
     unsigned char bytes[16];
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
-        abort();
+    random_fill(bytes, sizeof bytes);
     uint64_t now_ms = (uint64_t)clock_wall_ms();
     for (int i = 0; i < 6; i++)
         bytes[i] = (unsigned char)(now_ms >> (40 - 8 * i));

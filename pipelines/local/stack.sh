@@ -23,9 +23,11 @@ else
     PORT_KAFKA=19092 PORT_CONTROLLER=19093 PORT_POSTGRES=15432 PORT_REDIS=16379
 fi
 
+page=$root/build/web # made where there is node
+
 # name, admin port, command
 tools=(
-    "vote-ingest $PORT_ADMIN_INGEST --listen 127.0.0.1:$PORT_API --admin-listen 127.0.0.1:$PORT_ADMIN_INGEST"
+    "vote-ingest $PORT_ADMIN_INGEST --listen 127.0.0.1:$PORT_API --admin-listen 127.0.0.1:$PORT_ADMIN_INGEST --dev-tokens"
     "vote-commit $PORT_ADMIN_COMMIT --admin-listen 127.0.0.1:$PORT_ADMIN_COMMIT"
     "vote-notify $PORT_ADMIN_NOTIFY --listen 127.0.0.1:$PORT_NOTIFY --admin-listen 127.0.0.1:$PORT_ADMIN_NOTIFY --cors-origins http://127.0.0.1:$PORT_API,http://localhost:$PORT_API"
 )

@@ -30,11 +30,13 @@ vote-admin migrate
 vote-admin topics
 vote-admin projects import "$local_dir/projects.csv"
 
+[[ ! -e $page/index.html ]] || export VOTE_WEB_ROOT=$page
 for tool in "${tools[@]}"; do
     read -r name admin_port arguments <<<"$tool"
     dir=$run/$name
     mkdir -p "$dir"
-    if running_pid "$dir" >/dev/null && [[ $dir/pid -nt $root/build/bin/$name ]]; then
+    if running_pid "$dir" >/dev/null && [[ $dir/pid -nt $root/build/bin/$name ]] &&
+        [[ $name != vote-ingest || ! $page/index.html -nt $dir/pid ]]; then
         echo "$name: already running"
     else
         stop_server "$name" "$dir" TERM >/dev/null
@@ -46,8 +48,13 @@ for tool in "${tools[@]}"; do
     echo "$name: ready"
 done
 
+echo
+if [[ -e $page/index.html ]]; then
+    echo "Page       http://127.0.0.1:$PORT_API/"
+else
+    echo "Page       left out: node or npm was not there to build it (make web)"
+fi
 cat <<SAY
-
 API        http://127.0.0.1:$PORT_API
 Socket.IO  http://127.0.0.1:$PORT_NOTIFY
 Metrics    http://127.0.0.1:$PORT_ADMIN_INGEST/metrics (ingest), http://127.0.0.1:$PORT_ADMIN_COMMIT/metrics (commit),

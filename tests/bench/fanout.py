@@ -44,7 +44,8 @@ def peer_version():
 
 def command_of(kind, size):
     if kind == "ours":
-        return [TEST + "/socketio", "--port", "0", "--ping-interval", "10m", "--ping-timeout", "10m"]
+        settings = ["--auth-delay", "0", "--ping-interval", "10m", "--ping-timeout", "10m"]
+        return [TEST + "/socketio", "--port", "0", *settings]
     if kind == "peer":
         return ["node", MODULES + "/server.cjs"]
     return [TEST + "/raw_fanout", str(len(NEWS % ("x" * (size - 1))))]

@@ -18,8 +18,8 @@ class Server:
     """One test server; stopping it checks that it ends by itself and without a sanitizer's report."""
 
     def __init__(self, *options):
-        self.process = subprocess.Popen([BINARY, "--port", "0", *options], stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([BINARY, "--port", "0", "--auth-delay", "0", *options],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.is_stopping = False
         self.port = int(self.process.stdout.readline())
         self.http = f"http://127.0.0.1:{self.port}"

@@ -1,6 +1,7 @@
 # test_engine.py - Engine.IO protocol v4: what its document's own test suite asks for, and more.
 # https://socket.io/docs/v4/engine-io-protocol. SPDX-License-Identifier: Apache-2.0
 import json
+import signal
 import socket as net
 import threading
 import time
@@ -353,6 +354,18 @@ def test_polling_is_pinged(server):
 def test_polling_without_a_pong_is_closed(server):
     sid = server.polling_session(PATH)
     time.sleep(0.5)
+    assert server.get(path=PATH, sid=sid).status_code == 400
+
+
+def test_a_server_that_was_held_up_for_a_moment_waits_no_longer_for_a_pong(start):
+    server = start("--ping-interval", "1s", "--ping-timeout", "1s")
+    opened = time.monotonic()
+    sid = server.polling_session(PATH)
+    time.sleep(0.9)
+    server.process.send_signal(signal.SIGSTOP)
+    time.sleep(0.2)
+    server.process.send_signal(signal.SIGCONT)
+    time.sleep(opened + 2.02 - time.monotonic())
     assert server.get(path=PATH, sid=sid).status_code == 400
 
 

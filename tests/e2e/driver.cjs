@@ -1,0 +1,98 @@
+// driver.cjs - Chromium for tests in another language: a line of JSON in, {page, action, argument}, a line of JSON out.
+// NODE_PATH names the packages of lib/web. SPDX-License-Identifier: Apache-2.0
+const { readFileSync } = require("node:fs");
+const readline = require("node:readline");
+const { chromium } = require("playwright-core");
+
+const WAIT_MS = 20_000;
+const pages = new Map();
+let browser;
+
+/** What the page shows of a project. */
+const readCard = (card) => ({
+  count: card.querySelector("output").textContent.replace("−", "-"),
+  up: card.querySelector(".ups").textContent,
+  down: card.querySelector(".downs").textContent,
+  pressed: [...card.querySelectorAll("button")].map((button) => button.getAttribute("aria-pressed") === "true"),
+  waiting: card.querySelector("output").classList.contains("waiting"),
+});
+
+const card = (page, project) => page.locator(`[data-project="${project}"]`);
+const arrow = (page, { project, arrow }) => card(page, project).locator(`button.${arrow}`);
+
+const actions = {
+  async open(_, { name, url, user, ...options }) {
+    const context = await browser.newContext(options);
+    const page = await context.newPage();
+    page.record = { requests: [], errors: [] };
+    page.on("request", (request) => page.record.requests.push(request.url()));
+    page.on("websocket", (socket) => page.record.requests.push(socket.url()));
+    page.on("pageerror", (error) => page.record.errors.push(String(error)));
+    page.on("console", (message) => {
+      const isNetwork = message.text().includes("Failed to load resource") || message.text().includes("net::ERR") || message.text().includes("WebSocket connection");
+      if (message.type() === "error" && !isNetwork) page.record.errors.push(message.text());
+    });
+    await page.addInitScript((value) => localStorage.getItem("votepipe.user") ?? localStorage.setItem("votepipe.user", value), user);
+    await page.goto(url);
+    pages.set(name, page);
+  },
+  close: (page) => page.context().close(),
+  record: (page) => page.record,
+  status: (page, text) => page.locator(`[data-live="${text}"]`).waitFor({ timeout: WAIT_MS }),
+  card: (page, project) => card(page, project).evaluate(readCard),
+  async press(page, what) {
+    for (let i = 0; i < (what.times ?? 1); i++) await arrow(page, what).click({ delay: 0 });
+  },
+  doubleClick: (page, what) => arrow(page, what).dblclick(),
+  tap: (page, what) => arrow(page, what).tap(),
+  async toast(page, text) {
+    await page.locator(".toast", { hasText: text }).first().waitFor({ timeout: WAIT_MS });
+    return page.locator(".toast").allTextContents();
+  },
+  async key(page, name) {
+    await page.keyboard.press(name);
+    return page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent ?? "");
+  },
+  user: (page, name) => page.getByLabel("Voting as").selectOption(name),
+  text: (page, selector) => page.locator(selector).innerText(),
+  aloud: (page) => page.locator(".aloud").textContent(),
+  activity: (page) => page.locator(".activity li[data-state]").evaluateAll((items) => items.map((item) => ({ state: item.dataset.state, text: item.textContent }))),
+  /** Whether anything reaches beyond the viewport, and the smallest side of a button. */
+  layout: (page) => page.evaluate(() => ({
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    smallest: Math.min(...[...document.querySelectorAll("button.arrow, select")].map((element) => Math.min(element.offsetWidth, element.offsetHeight))),
+  })),
+  async axe(page) {
+    await page.evaluate(readFileSync(require.resolve("axe-core/axe.min.js"), "utf8")); // by the debugger: no policy forbids it
+    return page.evaluate(async () => {
+      const { violations } = await globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] });
+      return violations.map(({ id, impact, nodes }) => ({ id, impact, where: nodes.slice(0, 3).map((node) => node.html) }));
+    });
+  },
+  /** The sum of layout shifts that no input has caused. */
+  shifts: (page) => page.evaluate(() => new Promise((resolve) => {
+    new PerformanceObserver((list, observer) => {
+      observer.disconnect();
+      resolve(list.getEntries().filter((entry) => !entry.hadRecentInput).reduce((sum, entry) => sum + entry.value, 0));
+    }).observe({ type: "layout-shift", buffered: true });
+    setTimeout(() => resolve(0), 500);
+  })),
+  run: (page, code) => page.evaluate(code),
+};
+
+async function answer(line) {
+  const { page, action, argument } = JSON.parse(line);
+  try {
+    return { value: (await actions[action](pages.get(page), argument)) ?? null };
+  } catch (error) {
+    return { error: String(error) };
+  }
+}
+
+async function main() {
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+  for await (const line of readline.createInterface({ input: process.stdin })) console.log(JSON.stringify(await answer(line)));
+  await browser.close();
+}
+
+main();
