@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.{ts,tsx}"],
-    environmentMatchGlobs: [["test/**/*.test.tsx", "jsdom"]],
-    testTimeout: 10_000,
+    pool: "threads",
+    testTimeout: 20_000,
   },
 });
