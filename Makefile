@@ -41,7 +41,7 @@ MIGRATIONS := $(BUILD)/gen/migrations.o
 PAGE := build/web/index.html
 all: $(BINS) $(MANS) $(PAGE)
 web: $(PAGE)
-$(PAGE): lib/web/build.sh $(wildcard lib/web/*.json lib/web/*.ts lib/web/src/* lib/web/demo/*)
+$(PAGE): lib/web/build.sh $(wildcard lib/web/*.json lib/web/*.ts lib/web/src/* lib/web/demo/* lib/web/demo/css/*)
 	@lib/web/build.sh
 
 LINK = @mkdir -p $(@D) && echo "  link $@" && $(CC) $(FLAGS) $(LDFLAGS) -o $@ $^

@@ -22,5 +22,5 @@ if ! cmp -s package-lock.json "$installed"; then
     cp package-lock.json "$installed"
 fi
 echo "  web  build/web"
-npx --no-install tsc --noEmit -p tsconfig.json
+npx --no-install tsc --noEmit -p demo/tsconfig.json
 npx --no-install vite build --logLevel error
