@@ -4,6 +4,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.{ts,tsx}"],
+    setupFiles: "test/setup.ts",
     pool: "threads",
     testTimeout: 20_000,
   },

@@ -29,6 +29,7 @@ export interface RealTimeOptions {
   readonly maxProjects?: number | undefined;
 }
 
+const PROJECT_ID = /^[A-Za-z0-9._:-]{1,64}$/;
 const GATHER_MS = 10;
 const ACK_MS = 5000;
 const BACKOFF_MS = 500;
@@ -88,9 +89,10 @@ export class RealTime {
     this.#setStatus("off");
   }
 
-  /** Looks at the projects until the returned function is called. */
+  /** Looks at the projects until the returned function is called. What is no id is left out: the server would
+   * refuse the others with it. */
   watch(projectIds: Iterable<string>): () => void {
-    const ids = new Set(projectIds);
+    const ids = new Set([...projectIds].filter((id) => PROJECT_ID.test(id)));
     for (const id of ids) this.#wanted.set(id, (this.#wanted.get(id) ?? 0) + 1);
     this.#flushIn(GATHER_MS);
     return () => {

@@ -20,10 +20,24 @@ export interface UseVotes extends VoteActions {
   readonly isLoading: boolean;
 }
 
-/** Loads the user's votes of the projects on the screen, and gives the actions, which stay the same. It does
- * not render on counts: `useProject` does. */
+/** The actions alone, for a card; they stay the same. */
+export function useVoteActions(): VoteActions {
+  const { store, votes } = useSession();
+  return useMemo(
+    () => ({
+      click: (project_id, vote_type) => votes.click(project_id, vote_type),
+      set: (project_id, vote_type) => votes.set(project_id, vote_type),
+      seed: (counts) => store.applySnapshot(counts),
+    }),
+    [store, votes],
+  );
+}
+
+/** Loads the user's votes of the projects on the screen, and gives the actions. It does not render on counts:
+ * `useProject` does. */
 export function useVotes(projectIds: readonly string[] = []): UseVotes {
-  const { id, store, votes } = useSession();
+  const { id, votes } = useSession();
+  const actions = useVoteActions();
   const { isLoading } = useQuery({
     queryKey: [...keys.userVotes(id), projectIds],
     queryFn: async () => {
@@ -35,14 +49,6 @@ export function useVotes(projectIds: readonly string[] = []): UseVotes {
     retry: false, // the client does
     networkMode: "always",
   });
-  const actions = useMemo<VoteActions>(
-    () => ({
-      click: (project_id, vote_type) => votes.click(project_id, vote_type),
-      set: (project_id, vote_type) => votes.set(project_id, vote_type),
-      seed: (counts) => store.applySnapshot(counts),
-    }),
-    [store, votes],
-  );
   return useMemo(() => ({ ...actions, isLoading }), [actions, isLoading]);
 }
 

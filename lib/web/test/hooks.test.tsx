@@ -6,7 +6,7 @@ import { StrictMode, type ReactNode } from "react";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createClient } from "../src/client.js";
 import {
-  keys, projectQuery, useActivity, useProject, useRealTimeUpdates, useSession, useVotes, VotesProvider,
+  keys, projectQuery, useActivity, useProject, useRealTimeUpdates, useSession, useVoteActions, useVotes, VotesProvider,
   type Notice,
 } from "../src/react.js";
 import { aWhile, Backend, problem, until } from "./backend.js";
@@ -19,7 +19,7 @@ const token = () => "t1";
 
 function Card({ id }: { id: string }) {
   const { upvotes, known, user_vote, pending } = useProject(id);
-  const { click } = useVotes();
+  const { click } = useVoteActions();
   renders.set(id, (renders.get(id) ?? 0) + 1);
   return (
     <button data-testid={id} aria-pressed={user_vote === "up"} onClick={() => click(id, "up")}>
@@ -197,8 +197,8 @@ test("a page that is left closes its socket", async () => {
 });
 
 test("counts from elsewhere are taken when they are newer", async () => {
-  let seed: ReturnType<typeof useVotes>["seed"] = () => {};
-  const Seeder = () => ((seed = useVotes().seed), null);
+  let seed: ReturnType<typeof useVoteActions>["seed"] = () => {};
+  const Seeder = () => ((seed = useVoteActions().seed), null);
   render(<Page><List ids={["p1"]} /><Seeder /></Page>);
   await eventually(() => text("p1") === "10");
   const counts = { project_id: "p1", downvotes: 0, voteCount: 0, community_score: 0 };

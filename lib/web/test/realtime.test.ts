@@ -77,6 +77,12 @@ test("no more than the server lets one client look at; the rest moves up", async
     .toEqual(["subscribe ab", "unsubscribe ab", "subscribe cd"]);
 });
 
+test("what is no project id does not spoil the others", async () => {
+  open().watch(["a", "", "no id", "x".repeat(65)]);
+  await until(() => known("a"));
+  expect(backend.messages).toEqual([{ event: "subscribe", project_ids: ["a"] }]);
+});
+
 test("the counts move when others vote", async () => {
   open().watch(["a"]);
   await until(() => known("a"));
