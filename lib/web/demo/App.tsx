@@ -17,6 +17,7 @@ import { devVisitor, fetchConfig, loadName, saveName, type DemoConfig, type Visi
 const FEED_MAX = 100;
 const BOARD_EVERY_MS = 3000;
 const SETTLED_MS = 700;
+const LONG_MS = 4000;
 
 /** ?ids=a,b,c shows these projects, in this order. */
 function askedFor(): readonly string[] {
@@ -42,14 +43,27 @@ function useFeedOrder() {
 
 type Order = ReturnType<typeof useFeedOrder>;
 
-function Toolbar({ count, isStale, onRetry, onSort }: {
-  readonly count: number; readonly isStale: boolean; readonly onRetry: () => void; readonly onSort: (() => void) | null;
+/** True when something has been so for longer than people wait without wondering. */
+function useIsLong(isSo: boolean): boolean {
+  const [isLong, setIsLong] = useState(false);
+  useEffect(() => {
+    if (!isSo) return setIsLong(false);
+    const timer = setTimeout(() => setIsLong(true), LONG_MS);
+    return () => clearTimeout(timer);
+  }, [isSo]);
+  return isLong;
+}
+
+function Toolbar({ count, isStale, isLoading, onRetry, onSort }: {
+  readonly count: number; readonly isStale: boolean; readonly isLoading: boolean;
+  readonly onRetry: () => void; readonly onSort: (() => void) | null;
 }) {
+  const isLong = useIsLong(isLoading);
   return (
     <div className="toolbar">
       {isStale
-        ? <p className="stale">The server does not answer. This is what was last known.</p>
-        : <p>{count ? `${count} projects` : "\u00a0"}</p>}
+        ? <p className="stale">The server does not answer. {count > 0 && "This is what was last known."}</p>
+        : <p>{count ? `${count} projects` : isLong ? "Still asking the server …" : "\u00a0"}</p>}
       {isStale
         ? <button type="button" className="quiet" onClick={onRetry}>Try again</button>
         : onSort && <button type="button" className="quiet" onClick={onSort}>Sort by score</button>}
@@ -106,7 +120,7 @@ function Content({ config, user, order }: { readonly config: DemoConfig; readonl
           <h1>What should happen next?</h1>
           <p>Press an arrow. The number moves at once, is counted exactly once, and moves in every other open browser.</p>
         </div>
-        <Toolbar count={ids.length} isStale={board.isError} onRetry={() => void board.refetch()} onSort={onSort} />
+        <Toolbar count={ids.length} isStale={board.isError} isLoading={board.isPending} onRetry={() => void board.refetch()} onSort={onSort} />
         {board.isPending && !ids.length && <Ghosts />}
         {isDown && <FeedState title="The projects cannot be shown" text="The server does not answer just now. This page goes on asking." />}
         {board.isSuccess && !ids.length && (
