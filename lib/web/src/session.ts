@@ -13,6 +13,8 @@ export interface SessionOptions {
   readonly notify?: Notify | undefined;
   readonly store?: VoteStore | undefined;
   readonly maxProjects?: number | undefined;
+  /** How long after its answer a vote's status is asked for, when no own event came; 3 s. */
+  readonly settleMs?: number | undefined;
   /** How a click is sent, and what was corrected is fetched anew; the client does both when absent. */
   readonly send?: ((click: Click) => Promise<Result<VoteAnswer>>) | undefined;
   readonly refetch?: ((project_id: string) => void) | undefined;
@@ -30,7 +32,7 @@ export interface Session {
 }
 
 export function createSession(options: SessionOptions): Session {
-  const { client, socket, notify, send, onLiveAgain, maxProjects, store = new VoteStore() } = options;
+  const { client, socket, notify, send, onLiveAgain, maxProjects, settleMs, store = new VoteStore() } = options;
 
   const refetch = async (project_id: string) => {
     const own = votes.load([project_id]).catch(() => {}); // asked for again with the next page load
@@ -39,7 +41,7 @@ export function createSession(options: SessionOptions): Session {
     await own;
   };
   const votes: Votes = new Votes({
-    client, store, notify, send, refetch: options.refetch ?? ((project_id) => void refetch(project_id)),
+    client, store, notify, send, settleMs, refetch: options.refetch ?? ((project_id) => void refetch(project_id)),
   });
 
   const listenTo = (one: SocketLike): RealTime =>

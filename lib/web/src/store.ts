@@ -42,16 +42,29 @@ export interface Activity {
   readonly reason: string | null;
 }
 
+interface Told {
+  readonly project_id: string;
+  readonly request_id: string;
+  readonly reason: string;
+  /** What stands. */
+  readonly user_vote: UserVote;
+}
+
+interface Untaken {
+  readonly project_id: string;
+  readonly vote_type: VoteType;
+}
+
 /** What the user is told about: for toasts. */
 export type Notice =
-  /** The vote did not stand as it was shown; what does is in user_vote. */
-  | { readonly kind: "reconciled"; readonly project_id: string; readonly request_id: string; readonly reason: string; readonly user_vote: UserVote }
+  /** The vote before was another than this page had thought; counts are fetched anew. */
+  | (Told & { readonly kind: "reconciled" })
   /** The commit failed: the vote was rolled back. */
-  | { readonly kind: "failed"; readonly project_id: string; readonly request_id: string; readonly reason: string; readonly user_vote: UserVote }
+  | (Told & { readonly kind: "failed" })
   /** The server did not take the vote: it was rolled back. */
-  | { readonly kind: "rejected"; readonly project_id: string; readonly vote_type: VoteType; readonly problem: Problem }
+  | (Untaken & { readonly kind: "rejected"; readonly problem: Problem })
   /** Too many votes: the click is kept and sent again in `retryAfterMs`. */
-  | { readonly kind: "waiting"; readonly project_id: string; readonly vote_type: VoteType; readonly retryAfterMs: number };
+  | (Untaken & { readonly kind: "waiting"; readonly retryAfterMs: number });
 
 export type Notify = (notice: Notice) => void;
 export type LiveStatus = "live" | "connecting" | "reconnecting" | "off";

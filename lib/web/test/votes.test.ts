@@ -11,11 +11,12 @@ let session: Session;
 let notices: Notice[];
 const token = () => "t1";
 
-function open({ isLive = true } = {}): Session {
+function open({ isLive = true, settleMs = 60_000 } = {}): Session {
   const told: Notice[] = (notices = []); // a test's own: a vote may end after its test
   session = createSession({
     client: createClient({ baseUrl: backend.url, token, maxTries: 2 }),
     socket: isLive ? openSocket(backend.url, token) : null,
+    settleMs,
     notify: (notice) => told.push(notice),
   });
   session.start();
@@ -180,7 +181,7 @@ test("when nobody knows whether a vote arrived, the truth is asked for", async (
 });
 
 test("without a socket, a request's end is asked for", async () => {
-  open({ isLive: false }).votes.set("p1", "up");
+  open({ isLive: false, settleMs: 200 }).votes.set("p1", "up");
   await until(() => backend.accepted.length === 1);
   backend.commit(undefined, { tell: "nobody" });
   await until(() => !session.store.get("p1").pending, 5000);
