@@ -48,6 +48,18 @@ const actions = {
   async press(page, what) {
     for (let i = 0; i < (what.times ?? 1); i++) await arrow(page, what).click({ delay: 0 });
   },
+  /** A click of the mouse alone: none of the checks that the driver makes in the page beside it. */
+  async strike(page, what) {
+    const { x, y, width, height } = await arrow(page, what).boundingBox();
+    await page.mouse.click(x + width / 2, y + height / 2);
+  },
+  /** Seconds of processor time that the thread of the page's scripts, layout and painting has had. */
+  async processor(page) {
+    page.session ??= await page.context().newCDPSession(page);
+    await page.session.send("Performance.enable", { timeDomain: "threadTicks" });
+    const { metrics } = await page.session.send("Performance.getMetrics");
+    return metrics.find(({ name }) => name === "TaskDuration").value;
+  },
   doubleClick: (page, what) => arrow(page, what).dblclick(),
   tap: (page, what) => arrow(page, what).tap(),
   async toast(page, text) {
@@ -61,7 +73,11 @@ const actions = {
   user: (page, name) => page.getByLabel("Voting as").selectOption(name),
   text: (page, selector) => page.locator(selector).innerText(),
   aloud: (page) => page.getByRole("status").textContent(),
-  html: (page) => page.content(),
+  async picture(page, path) {
+    await page.mouse.move(0, 0);
+    await page.evaluate(() => (document.activeElement?.blur(), scrollTo(0, 0)));
+    await page.screenshot({ path });
+  },
   fill: (page, [label, text]) => page.getByLabel(label).fill(text),
   click: (page, name) => page.getByRole("button", { name }).click(),
   async see(page, text) {

@@ -24,17 +24,17 @@ function Arrow({ direction, project, onVote }: {
   );
 }
 
-/** The number comes in from where it went: from below when it grew. */
+/** Others' votes come in from where they went: from below when the number grew. One's own is there at once. */
 function Count({ value, isKnown, isPending }: { readonly value: number; readonly isKnown: boolean; readonly isPending: boolean }) {
   const element = useRef<HTMLSpanElement>(null);
   const before = useRef(isKnown ? value : null);
   useEffect(() => {
     const last = before.current;
     before.current = isKnown ? value : null;
-    if (last === null || last === value || calm.matches) return;
+    if (last === null || last === value || isPending || calm.matches) return;
     const from = value > last ? "35%" : "-35%";
     element.current?.animate([{ transform: `translateY(${from})`, opacity: 0.25 }, { transform: "none", opacity: 1 }], BUMP);
-  }, [value, isKnown]);
+  }, [value, isKnown, isPending]);
   return (
     <span className="count" data-pending={isPending}>
       <span ref={element} className="number">{isKnown ? formatCount(value) : "·"}</span>
