@@ -13,7 +13,7 @@ FLAGS    := -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Wformat=2 -Wstrict-p
 CPPFLAGS += -Ilib -Icmd $(PG_FLAGS)
 LIBS     := -lm -lpthread
 
-TOOLS := vote-ingest vote-commit vote-notify vote-invalidate vote-admin vote-tail vote-load
+TOOLS := vote-ingest vote-commit vote-notify vote-admin vote-tail vote-load
 BINS  := $(TOOLS:%=$(BUILD)/bin/%)
 MANS  := $(TOOLS:%=$(BUILD)/man/%.1)
 
@@ -53,8 +53,6 @@ $(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(REDI
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson $(LIBS)
 $(BUILD)/bin/vote-notify: $(call cmd,vote-notify) $(BASE) $(NET) $(KAFKA) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
 	$(LINK) -lcivetweb -lrdkafka $(SOCKETIO_LIBS) -lpq -ljansson -ljwt $(LIBS)
-$(BUILD)/bin/vote-invalidate: $(call cmd,vote-invalidate) $(BASE) $(NET) $(KAFKA) $(REDIS) $(VOTE) $(EVENT)
-	$(LINK) -lcivetweb -lrdkafka -lhiredis -lcurl -ljansson $(LIBS)
 $(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS) $(MIGRATIONS)
 	$(LINK) -lrdkafka -lhiredis -lpq -ljansson -ljwt $(LIBS)
 $(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT)
@@ -93,8 +91,7 @@ $(BUILD)/man/%.1: $(BUILD)/bin/%
 # Unit tests: one program a module, each links only what it tests.
 TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(TOKEN) $(SOCKETIO) \
     $(BUILD)/obj/cmd/vote-ingest/vote_body.o $(BUILD)/obj/cmd/vote-tail/selector.o \
-    $(BUILD)/obj/cmd/vote-notify/project_ids.o $(BUILD)/obj/lib/redis/slot.o \
-    $(BUILD)/obj/cmd/vote-invalidate/dirty.o $(BUILD)/obj/cmd/vote-invalidate/template.o
+    $(BUILD)/obj/cmd/vote-notify/project_ids.o $(BUILD)/obj/lib/redis/slot.o
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 $(BUILD)/unit/%: tests/unit/%.c $(TESTED)
 	@mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lrdkafka -ljansson -ljwt -lz $(LIBS)

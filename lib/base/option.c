@@ -38,8 +38,7 @@ static void value_set(struct option_value *value, const char *text, size_t size,
 /* A repeatable option keeps what it has, one KEY=VALUE a line. */
 static void value_append(struct option_value *value, const char *text, const char *from)
 {
-    bool repeats = value->option->type == OPTION_PAIRS || value->option->type == OPTION_LINES;
-    if (!repeats || !value->text || value->from != from) {
+    if (value->option->type != OPTION_PAIRS || !value->text || value->from != from) {
         value_set(value, text, strlen(text), from);
         return;
     }
@@ -320,8 +319,7 @@ static bool value_convert_quota(struct option_value *value, struct error *error)
 static bool value_convert(struct option_value *value, struct error *error)
 {
     switch (value->option->type) {
-    case OPTION_TEXT:
-    case OPTION_LINES: *(const char **)value->member = value->text; return true;
+    case OPTION_TEXT: *(const char **)value->member = value->text; return true;
     case OPTION_INT:
     case OPTION_DURATION:
     case OPTION_SIZE: return value_convert_number(value, error);

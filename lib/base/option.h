@@ -23,7 +23,6 @@ enum option_type {
     OPTION_SWITCH,   /* bool; a bare --name, or --name=false */
     OPTION_CHOICE,   /* int: the index in `choices` */
     OPTION_PAIRS,    /* struct option_pairs; repeatable, KEY=VALUE */
-    OPTION_LINES,    /* const char *; repeatable: a line each; NULL when unset */
 };
 
 enum option_flags {

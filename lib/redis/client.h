@@ -27,7 +27,7 @@ struct redis_call {
     size_t script_rest;                /* where the command goes on behind script and digest */
     int script_words;                  /* of the whole command */
     int64_t deadline_us;
-    int slot; /* from SLOTS on: for the node of that number behind it */
+    int slot;
     int redirects;
     redisReply *reply;
 };
@@ -74,7 +74,6 @@ struct redis {
     pthread_t thread;
     _Atomic int usable; /* 0: no node is worth waiting for */
     _Atomic int up;
-    _Atomic int known_nodes;
     _Atomic int stop;
 
     pthread_mutex_t lock;

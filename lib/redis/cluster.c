@@ -10,8 +10,6 @@
 
 struct node *cluster_route(struct redis *redis, int slot)
 {
-    if (slot >= SLOTS)
-        return &redis->nodes[(size_t)(slot - SLOTS) % redis->node_count];
     unsigned char index = redis->slots[slot];
     return &redis->nodes[redis->is_cluster && index != NO_NODE ? index : 0];
 }

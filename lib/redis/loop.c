@@ -42,7 +42,6 @@ static void loop_tell_state(struct redis *redis)
     }
     atomic_store(&redis->usable, usable);
     atomic_store(&redis->up, up);
-    atomic_store(&redis->known_nodes, (int)redis->node_count);
 }
 
 /* Asks a living node for the map of slots, again and again while a node is away. */

@@ -105,23 +105,6 @@ void redis_add(struct redis_batch *batch, const char *key, const char *format, .
     call_add(batch, key, command, size);
 }
 
-void redis_add_for_node(struct redis_batch *batch, size_t node, const char *format, ...)
-{
-    char *command = NULL;
-    va_list args;
-    va_start(args, format);
-    int size = redisvFormatCommand(&command, format, args);
-    va_end(args);
-    call_add(batch, "", command, size);
-    batch->calls[batch->count - 1].slot = SLOTS + (int)node;
-}
-
-size_t redis_node_count(struct redis *redis)
-{
-    int known = atomic_load(&redis->known_nodes);
-    return known > 0 ? (size_t)known : 1;
-}
-
 void redis_add_words(struct redis_batch *batch, const char *key, int count,
                      const char *const *words)
 {

@@ -74,10 +74,6 @@ void redis_add(struct redis_batch *batch, const char *key, const char *format, .
 void redis_add_words(struct redis_batch *batch, const char *key, int count,
                      const char *const *words);
 
-/* As redis_add, for a node by its number below redis_node_count, whatever keys it has. */
-void redis_add_for_node(struct redis_batch *batch, size_t node, const char *format, ...);
-size_t redis_node_count(struct redis *redis);
-
 /* Adds a script with `key_count` keys first (all of one slot) and then the other arguments. The
  * server gets the script's source when it does not know the digest. */
 void redis_add_script(struct redis_batch *batch, const struct redis_script *script, int key_count,

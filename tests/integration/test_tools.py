@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from stack import BIN, ROOT, SECRET, wait_until
 
-TOOLS = ("vote-ingest", "vote-commit", "vote-notify", "vote-invalidate", "vote-admin", "vote-tail", "vote-load")
+TOOLS = ("vote-ingest", "vote-commit", "vote-notify", "vote-admin", "vote-tail", "vote-load")
 
 
 def test_real_votes_posted_in_order_of_time_come_out_exactly(stack):
