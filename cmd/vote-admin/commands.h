@@ -20,6 +20,9 @@ struct admin_config {
     int64_t partitions;
     int64_t replication_factor;
     bool repair;
+    const char *http_url;
+    int64_t sample;
+    int64_t check_timeout_us;
 };
 
 /* Applies the migrations that are missing, under an advisory lock. */
@@ -48,5 +51,12 @@ enum { AUDIT_OPTION_COUNT = 1 };
 /* Recounts votes, compares with projects and with the log; ERROR_FOUND when they differ. With
  * --repair, when something could not be repaired. */
 bool audit_run(void *config, const struct options *options, struct log *log, struct error *error);
+
+extern const struct option check_options[];
+enum { CHECK_OPTION_COUNT = 3 };
+
+/* Compares a sample of projects over Redis, caches and Postgres; ERROR_FOUND when some still differ
+ * after --timeout. */
+bool check_run(void *config, const struct options *options, struct log *log, struct error *error);
 
 #endif

@@ -35,6 +35,13 @@ static const struct command commands[] = {
      .options = audit_options,
      .option_count = AUDIT_OPTION_COUNT,
      .summary = "Recounts the votes and compares them with the projects and the log."},
+    {.name = "check",
+     .usage = "[--sample N] [--http-url URL] ",
+     .needs = NEEDS_POSTGRES | NEEDS_REDIS,
+     .run = check_run,
+     .options = check_options,
+     .option_count = CHECK_OPTION_COUNT,
+     .summary = "Compares caches with Postgres, for a sample of projects."},
 };
 
 int main(int argc, char **argv)

@@ -23,6 +23,7 @@ enum option_type {
     OPTION_SWITCH,   /* bool; a bare --name, or --name=false */
     OPTION_CHOICE,   /* int: the index in `choices` */
     OPTION_PAIRS,    /* struct option_pairs; repeatable, KEY=VALUE */
+    OPTION_LINES,    /* const char *, one value a line; repeatable; NULL when unset */
 };
 
 enum option_flags {

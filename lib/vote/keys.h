@@ -11,6 +11,9 @@
     "vote:touched" /* projects with votes on their way, by when they last got one                  \
                     */
 
+/* Raised by vote-invalidate before it purges the leaderboard: who fills that cache looks at it. */
+#define KEY_LEADERBOARD_MARK "cache:mark:leaderboard"
+
 enum { KEY_SIZE = 32 + VOTE_ID_SIZE };
 
 /* A project's keys carry it in braces: Redis Cluster keeps them on one node, where a script can
