@@ -9,6 +9,8 @@
 struct round {
     struct invalidate *invalidate;
     struct entry_list lists[TARGETS_MAX]; /* what is purged now */
+    bool tried[TARGETS_MAX];
+    struct error errors[TARGETS_MAX]; /* the last of each target; code 0: none */
     bool is_last;
     int64_t
         begun_us; /* a change is later than what was read before: so is the second purge's time */
@@ -19,14 +21,20 @@ static struct admin_check *check_of(struct invalidate *invalidate, int target)
     return target == TARGET_REDIS ? invalidate->redis_check : invalidate->http_checks[target];
 }
 
-static void target_tell(struct invalidate *invalidate, int number, bool succeeded)
+/* One failure of several calls is enough to wait: what is held would be tried again without end. */
+static void round_tell(struct round *round, int number)
 {
+    struct invalidate *invalidate = round->invalidate;
     struct target *target = &invalidate->targets[number];
+    const struct error *error = &round->errors[number];
     bool was_failing = target->failures > 0;
-    target_report(target, succeeded, clock_mono_us(), random());
-    atomic_store(&check_of(invalidate, number)->ready, succeeded);
-    if (!succeeded)
-        metric_add(invalidate->metrics.failures[number], 1);
+    if (!round->tried[number])
+        return;
+    target_report(target, !error->code, clock_mono_us(), random());
+    atomic_store(&check_of(invalidate, number)->ready, !error->code);
+    if (error->code)
+        LOG_EVENT(invalidate->log, LOG_WARN, "holding purges", LOG_STR("target", target->name),
+                  LOG_STR("error", error->text));
     else if (was_failing)
         LOG_EVENT(invalidate->log, LOG_INFO, "purged again", LOG_STR("target", target->name));
 }
@@ -44,11 +52,11 @@ static void round_settle(struct round *round, int target, struct entry_list *ent
 {
     struct invalidate *invalidate = round->invalidate;
     struct entry *entry;
-    target_tell(invalidate, target, !error);
-    if (error)
-        LOG_EVENT(invalidate->log, LOG_WARN, "holding purges",
-                  LOG_STR("target", invalidate->targets[target].name),
-                  LOG_STR("error", error->text));
+    round->tried[target] = true;
+    if (error) {
+        round->errors[target] = *error;
+        metric_add(invalidate->metrics.failures[target], 1);
+    }
     while ((entry = TAILQ_FIRST(entries))) {
         TAILQ_REMOVE(entries, entry, order);
         if (error) {
@@ -129,6 +137,8 @@ static void round_run(struct round *round)
             http_add(invalidate->http, i, invalidate->targets[i].name, &round->lists[i]);
     }
     http_run(invalidate->http, round, round_on_http);
+    for (int i = 0; i < invalidate->target_count; i++)
+        round_tell(round, i);
 }
 
 void purge_turn(struct invalidate *invalidate, bool everything)

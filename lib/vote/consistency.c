@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AGAIN_US = 100 * 1000, LEADERBOARDS = 100, SENTENCE_SIZE = 160 };
+enum { AGAIN_US = 100 * 1000, LOOK_US = 5 * 1000 * 1000, LEADERBOARDS = 100, SENTENCE_SIZE = 160 };
 
 enum verdict { VERDICT_OPEN, VERDICT_AGREES, VERDICT_PENDING, VERDICT_DIFFERS };
 
@@ -193,6 +193,7 @@ static bool sample_look(struct sample *sample, struct error *error)
         snprintf(key, sizeof key, "cache:leaderboard:%d", i);
         redis_add(&batch, key, "GET %s", key);
     }
+    batch.deadline_us = clock_mono_us() + LOOK_US; /* a large sample takes its time */
     bool fine = redis_run(sample->check->redis, &batch, error);
     for (size_t i = 0; fine && i < sample->count; i++) {
         if (item_is_open(&sample->items[i]))
