@@ -130,7 +130,7 @@ static void cors_preflight(struct http_request *request)
     http_reply(request, 204, NULL,
                "Access-Control-Allow-Methods: GET, POST\r\n"
                "Access-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, "
-               "traceparent\r\n"
+               "If-None-Match, traceparent\r\n"
                "Access-Control-Max-Age: 600\r\n",
                NULL, 0);
 }
