@@ -16,6 +16,7 @@ LIBS     := -lm -lpthread
 TOOLS := vote-ingest vote-commit vote-notify vote-admin vote-tail vote-load
 BINS  := $(TOOLS:%=$(BUILD)/bin/%)
 MANS  := $(TOOLS:%=$(BUILD)/man/%.1)
+COMPLETIONS := $(TOOLS:%=$(BUILD)/completion/%)
 
 # What each part is made of. A tool links the parts it uses and no others.
 objects  = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
@@ -37,7 +38,7 @@ SOCKETIO_LIBS := -luv -lhttp_parser -lwslay -lcrypto -lz
 SOCKETIO_TRANSPORT := $(SOCKETIO_NET:%=$(BUILD)/obj/%.o)
 MIGRATIONS := $(BUILD)/gen/migrations.o
 
-all: $(BINS) $(MANS)
+all: $(BINS) $(MANS) $(COMPLETIONS)
 
 LINK = @mkdir -p $(@D) && echo "  link $@" && $(CC) $(FLAGS) $(LDFLAGS) -o $@ $^
 cmd  = $(call objects,cmd/$(1))
@@ -80,6 +81,9 @@ $(BUILD)/gen/scripts.c: $(wildcard lib/vote/lua/*.lua) lib/vote/embed.sh
 $(BUILD)/man/%.1: $(BUILD)/bin/%
 	@mkdir -p $(@D) && $< --print-man > $@.options && \
 	sed -e '/^\.\\" @OPTIONS@/{r $@.options' -e 'd}' cmd/$*/$*.1 > $@ && rm $@.options
+
+$(BUILD)/completion/%: $(BUILD)/bin/%
+	@mkdir -p $(@D) && $< --print-completion > $@
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
@@ -153,7 +157,7 @@ tidy:
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')
 clean:
-	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
+	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/completion $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
 .PHONY: all deps up down status logs test test-unit units asan fuzz fuzzers fanout bench tidy format clean
 .SECONDARY:
