@@ -211,7 +211,7 @@ static void growth_warn(const struct topics *topics)
             options_given(topics->options, "partitions")) {
             fputs("vote-admin: warning: with more partitions a project's votes go to another one: "
                   "until the old is read, only seq keeps their order, and results of one project "
-                  "may come out of order for a moment; restart vote-ingest and vote-commit\n",
+                  "may come out of order for a moment; restart the tools afterwards\n",
                   stderr);
             return;
         }

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ROWS_AT_ONCE = 5000, NUMBER_SIZE = 24 };
+enum { VOTES_AT_ONCE = 500, ROWS_AT_ONCE = 5000, NUMBER_SIZE = 24 };
 
 /* One wish, with its numbers as Postgres and Redis read them. */
 struct wish {
@@ -22,7 +22,8 @@ struct wish {
     char seq[NUMBER_SIZE], accepted_at[CLOCK_TEXT_SIZE];
 };
 
-static const char forget_sql[] = "select project_id, version from vote.forget($1, $2, $3, $4)";
+static const char forget_sql[] =
+    "select project_id, version, is_gone from vote.forget($1, $2, $3, $4, $5)";
 
 /* The requests that Redis may still have. */
 static const char requests_sql[] =
@@ -88,22 +89,52 @@ static void requests_drop(struct redis_batch *batch, PGresult *rows)
     }
 }
 
-/* Redis may be away: then its counts are dropped when it is back, and what it has of the user goes
- * by itself within a day. */
-static void redis_forget(struct commit *commit, PGresult *projects, PGresult *standing,
-                         PGresult *requests, const struct wish *wish)
+/* Redis may be away: what it has of the user goes by itself within a day. */
+static void redis_forget(struct commit *commit, PGresult *standing, PGresult *requests,
+                         const struct wish *wish)
+{
+    struct redis_batch batch = {0};
+    struct error error;
+    user_drop(&batch, wish, standing);
+    requests_drop(&batch, requests);
+    if (!redis_run(commit->redis, &batch, &error))
+        log_error(commit->log, LOG_WARN, "redis has not forgotten the user", &error);
+    redis_batch_free(&batch);
+}
+
+/* The same for its counts, which are dropped when it is back. */
+static void redis_drop(struct commit *commit, PGresult *projects)
 {
     struct redis_batch batch = {0};
     struct error error;
     projects_drop(&batch, projects);
-    user_drop(&batch, wish, standing);
-    requests_drop(&batch, requests);
     if (!redis_run(commit->redis, &batch, &error)) {
-        log_error(commit->log, LOG_WARN, "redis has not forgotten yet", &error);
         for (int row = 0; row < PQntuples(projects); row++)
             settle_later(commit, PQgetvalue(projects, row, 0));
     }
     redis_batch_free(&batch);
+}
+
+/* Some at a time: whoever votes waits meanwhile. */
+static bool votes_forget(struct commit *commit, const struct wish *wish, struct error *error)
+{
+    char limit[NUMBER_SIZE];
+    const char *parameters[] = {wish->forget.user_id, wish->seq, wish->forget.request_id,
+                                wish->accepted_at, limit};
+    int gone = VOTES_AT_ONCE;
+    snprintf(limit, sizeof limit, "%d", VOTES_AT_ONCE);
+    while (gone == VOTES_AT_ONCE) {
+        PGresult *rows = pg_query(&commit->side_pg, forget_sql, 5, parameters, error);
+        if (!rows)
+            return false;
+        redis_drop(commit, rows);
+        gone = 0;
+        for (int row = 0; row < PQntuples(rows); row++)
+            gone += *PQgetvalue(rows, row, 2) == 't';
+        PQclear(rows);
+        admin_beat(&commit->admin);
+    }
+    return true;
 }
 
 static bool ledger_forget(struct commit *commit, const struct wish *wish, struct error *error)
@@ -122,19 +153,16 @@ static bool ledger_forget(struct commit *commit, const struct wish *wish, struct
 
 static bool wish_grant(struct commit *commit, const struct wish *wish, struct error *error)
 {
-    const char *parameters[] = {wish->forget.user_id, wish->seq, wish->forget.request_id,
-                                wish->accepted_at};
-    PGresult *projects = pg_query(&commit->side_pg, forget_sql, 4, parameters, error);
-    PGresult *standing = projects ? wish_query(commit, wish, standing_sql, 1, error) : NULL;
+    if (!votes_forget(commit, wish, error))
+        return false;
+    PGresult *standing = wish_query(commit, wish, standing_sql, 1, error);
     PGresult *requests = standing ? wish_query(commit, wish, requests_sql, 2, error) : NULL;
     if (requests)
-        redis_forget(commit, projects, standing, requests, wish);
+        redis_forget(commit, standing, requests, wish);
     bool granted = requests && ledger_forget(commit, wish, error);
     if (granted)
         LOG_EVENT(commit->log, LOG_INFO, "user forgotten",
-                  LOG_STR("request_id", wish->forget.request_id),
-                  LOG_INT("projects", PQntuples(projects)));
-    PQclear(projects);
+                  LOG_STR("request_id", wish->forget.request_id));
     PQclear(standing);
     PQclear(requests);
     return granted;

@@ -285,6 +285,15 @@ def test_bytes_that_are_no_wish_go_to_vote_dead(stack, project):
     tail.close()
 
 
+def test_a_user_of_many_votes_is_forgotten_part_by_part(stack, project, user):
+    stack.sql("insert into vote.votes select %s || '-' || n, %s, 1, 1, gen_random_uuid(), now() from generate_series(1, 1234) n", project, user)
+    assert stack.sql("select sum(upvotes) from vote.projects where project_id like %s", project + "-%") == [(1234,)]
+    assert f"{user} has votes on 1234 projects" in forget(stack, user)
+    assert rows(stack, user) == []
+    assert stack.sql("select sum(upvotes) from vote.projects where project_id like %s", project + "-%") == [(0,)]
+    stack.sql("delete from vote.projects where project_id like %s", project + "-%")
+
+
 def test_a_wish_that_postgres_could_not_grant_is_granted_when_it_is_back(held, project, token, user):
     held.vote(token, project, "up")
     admin(held, "forget-user", user, "--yes", "--timeout", "1ms")
@@ -373,7 +382,7 @@ def test_a_trace_of_a_vote_while_kafka_was_away_names_the_outbox(stack, project,
     row = stack.sql("select value from vote.outbox where position(%s in value) > 0", request)
     kafka_away.back()
     assert row
-    wait_until(lambda: trace(stack, request)["requests"], 40, "relayed")
+    wait_until(lambda: admin(stack, "trace", request)[0] == 0 and trace(stack, request)["requests"], 40, "relayed")
 
 
 def test_a_trace_of_a_parked_vote_says_when_it_is_tried_again(stack, project, token, user):

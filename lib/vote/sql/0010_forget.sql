@@ -240,15 +240,17 @@ begin
      where l.request_id = in_request and l.accepted_at = in_accepted;
 end $$;
 
--- Forgets what the user has asked for up to in_seq, and returns the projects whose state in Redis may still
--- tell of it. The rows go, and the totals with them (vote.on_vote_edited); each project that moved is
--- announced through the outbox, so that no crash loses it. Doing it twice does nothing more, but returns
--- the projects again until vote.forget_log has been there.
+-- Forgets what the user has asked for up to in_seq, in_limit rows of it at a time, and returns the projects
+-- whose state in Redis may still tell of it: is_gone where a row went. With as many of those as in_limit it
+-- is to be called again. The rows go, and the totals with them (vote.on_vote_edited); each project that
+-- moved is announced through the outbox, so that no crash loses it. Doing it twice does nothing more, but
+-- returns the projects again until vote.forget_log has been there.
 --
 -- While it works nobody applies a vote, and who comes after finds vote.forgotten: no row slips through.
-create function vote.forget(in_user text, in_seq bigint, in_request uuid, in_accepted timestamptz)
-returns table (project_id text, version bigint)
-language plpgsql as $$
+create function vote.forget(in_user text, in_seq bigint, in_request uuid, in_accepted timestamptz,
+                            in_limit integer default 1000)
+returns table (project_id text, version bigint, is_gone boolean)
+language plpgsql set enable_seqscan = off as $$
 declare
     gone_ids text[];
     gone_values smallint[];
@@ -264,7 +266,12 @@ begin
         update vote.projects p set owner_id = null where p.owner_id = in_user;
     end if;
     with gone as (
-        delete from vote.votes v where v.user_id = in_user and v.seq <= in_seq returning v.project_id, v.value
+        -- By place: for a join the planner may take a user of many votes for one of few.
+        delete from vote.votes v
+         where v.ctid = any (array(select o.ctid from vote.votes o
+                                    where o.user_id = in_user and o.seq <= in_seq limit in_limit))
+           and v.user_id = in_user and v.seq <= in_seq
+        returning v.project_id, v.value
     )
     select coalesce(array_agg(g.project_id order by g.project_id), '{}'),
            coalesce(array_agg(g.value order by g.project_id), '{}')
@@ -285,29 +292,32 @@ begin
      where g.value <> 0
      order by p.project_id;
     return query
-    select p.project_id, p.version
-      from (select unnest(gone_ids) as id
-             union select l.project_id from vote.log l where l.user_id = in_user and l.seq <= in_seq) i
-      join vote.projects p on p.project_id = i.id;
+    select i.id, coalesce(p.version, 0), bool_or(i.gone)
+      from (select unnest(gone_ids) as id, true as gone
+             union all
+            select distinct l.project_id, false from vote.log l
+             where l.user_id = in_user and l.seq <= in_seq and cardinality(gone_ids) < in_limit) i
+      left join vote.projects p on p.project_id = i.id
+     group by i.id, p.version;
 end $$;
 
 -- Takes the user's name off up to in_limit rows of the ledger; returns how many had it. Within a project
--- the rows keep one name between them, so that the views for analysis count what they counted.
+-- the rows keep one name between them, so that the views for analysis count what they counted. Row by row,
+-- each by its key: no plan for a set of them is sure to be as good.
 create function vote.forget_log(in_user text, in_seq bigint, in_limit integer)
-returns bigint language plpgsql as $$
+returns bigint language plpgsql set enable_seqscan = off as $$
 declare
-    renamed bigint;
+    salt text := gen_random_uuid();
+    old record;
+    renamed bigint := 0;
 begin
-    with old as materialized (
+    for old in
         select l.request_id, l.accepted_at, l.project_id from vote.log l
          where l.user_id = in_user and l.seq <= in_seq limit in_limit
-    ),
-    names as materialized (
-        select d.project_id, vote.nobody() as name from (select distinct o.project_id from old o) d
-    )
-    update vote.log l set user_id = n.name
-      from old o join names n using (project_id)
-     where l.request_id = o.request_id and l.accepted_at = o.accepted_at;
-    get diagnostics renamed = row_count;
+    loop
+        update vote.log l set user_id = 'forgotten:' || md5(salt || old.project_id)::uuid
+         where l.request_id = old.request_id and l.accepted_at = old.accepted_at;
+        renamed := renamed + 1;
+    end loop;
     return renamed;
 end $$;
