@@ -16,6 +16,7 @@ LIBS     := -lm -lpthread
 TOOLS := vote-ingest vote-commit vote-notify vote-invalidate vote-admin vote-tail vote-load
 BINS  := $(TOOLS:%=$(BUILD)/bin/%)
 MANS  := $(TOOLS:%=$(BUILD)/man/%.1)
+COMPLETIONS := $(TOOLS:%=$(BUILD)/completion/%)
 
 # What each part is made of. A tool links the parts it uses and no others.
 objects  = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
@@ -41,7 +42,7 @@ MIGRATIONS := $(BUILD)/gen/migrations.o
 
 # The page is the same for every build.
 PAGE := build/web/index.html
-all: $(BINS) $(MANS) $(PAGE)
+all: $(BINS) $(MANS) $(COMPLETIONS) $(PAGE)
 web: $(PAGE)
 $(PAGE): lib/web/build.sh $(wildcard lib/web/*.json lib/web/*.ts lib/web/src/* lib/web/demo/*)
 	@lib/web/build.sh
@@ -91,6 +92,9 @@ $(BUILD)/gen/scripts.c: $(wildcard lib/vote/lua/*.lua) lib/vote/embed.sh
 $(BUILD)/man/%.1: $(BUILD)/bin/%
 	@mkdir -p $(@D) && $< --print-man > $@.options && \
 	sed -e '/^\.\\" @OPTIONS@/{r $@.options' -e 'd}' cmd/$*/$*.1 > $@ && rm $@.options
+
+$(BUILD)/completion/%: $(BUILD)/bin/%
+	@mkdir -p $(@D) && $< --print-completion > $@
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
@@ -170,7 +174,7 @@ tidy:
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')
 clean:
-	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
+	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/completion $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
 .PHONY: all web screenshots deps up down status logs test test-unit units asan fuzz fuzzers fanout bench tidy format clean
 .SECONDARY:

@@ -48,7 +48,8 @@ struct record record_of_message(const rd_kafka_message_t *message);
 /* One record of a batch, with what became of it. */
 struct entry {
     rd_kafka_message_t *message; /* owned by the batch */
-    bool left_out; /* only its offset counts: it is no request, or not ours any more */
+    bool left_out;  /* only its offset counts: it is no request, or not ours any more */
+    bool is_forget; /* somebody is to be forgotten before its offset moves */
     struct request request;
     struct result result;
 };
@@ -124,7 +125,7 @@ struct commit_metrics {
     struct metric *retries[RETRY_CLASSES];
     struct metric *dead[DEAD_REASONS];
     struct metric *replayed, *fenced, *parked, *lost, *lag_us, *lag_records, *ghosts, *ledger_ahead;
-    struct metric *rows, *fold;
+    struct metric *rows, *fold, *forgotten;
     int64_t applied_count; /* requests that were no replays */
     struct histogram *batch_votes, *transaction_us, *latency_us;
 };
@@ -205,6 +206,15 @@ bool place_partitions(struct commit *commit, rd_kafka_topic_partition_list_t *li
 
 /* The partition's log was made anew: starts at its beginning the next time it is placed. */
 void place_anew(struct commit *commit, int32_t partition);
+
+/* forget.c: who is not to be remembered */
+
+bool batch_has_forget(const struct batch *batch);
+
+/* Forgets everybody whom the batch has a wish of, in transactions of their own: only then may its
+ * offsets move. Doing it twice does no harm. False when Postgres cannot do it now. */
+bool forget_entries(struct commit *commit, const struct batch *batch, struct error *error)
+    __attribute__((warn_unused_result));
 
 /* apply.c: the transaction */
 

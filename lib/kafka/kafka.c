@@ -175,3 +175,9 @@ bool kafka_header_text(const rd_kafka_message_t *message, const char *name, char
     text[length] = '\0';
     return true;
 }
+
+bool kafka_header_is(const rd_kafka_message_t *message, const char *name, const char *text)
+{
+    char found[64];
+    return kafka_header_text(message, name, found, sizeof found) && !strcmp(found, text);
+}
