@@ -1,3 +1,3 @@
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({ test: { include: ["test/**/*.test.{ts,tsx}"], testTimeout: 10_000 } });
+export default defineConfig({ test: { include: ["test/**/*.test.{ts,tsx}"], setupFiles: "test/setup.ts", testTimeout: 10_000 } });

@@ -93,6 +93,11 @@ function noAnswer(error: unknown): Problem {
   return { type: "about:blank", title: aborted ? "Aborted" : "No answer", status: 0, detail };
 }
 
+/** 128 random bits. Not crypto.randomUUID: pages without TLS do not have it. */
+function newKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** Half of it is left to chance, so that many clients do not come back at once. */
 const jittered = (ms: number) => ms / 2 + (Math.random() * ms) / 2;
 
@@ -141,7 +146,7 @@ export function createVoteClient(options: ClientOptions): VoteClient {
     call<Body, Body["data"]>(path, { ...options }, (body) => body.data);
 
   return {
-    vote(projectId, voteType, { toggle = true, variant, idempotencyKey = crypto.randomUUID(), signal } = {}) {
+    vote(projectId, voteType, { toggle = true, variant, idempotencyKey = newKey(), signal } = {}) {
       const body = JSON.stringify({ project_id: projectId, vote_type: voteType, toggle, variant });
       const headers = { "Content-Type": "application/json", "Idempotency-Key": idempotencyKey };
       const init = { method: "POST", body, headers, ...(signal ? { signal } : {}) };
