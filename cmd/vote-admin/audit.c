@@ -75,13 +75,15 @@ static bool audit_conclude(const struct audit *audit, bool repaired, int64_t lef
     return clean || error_set(error, ERROR_FOUND, "%s", "");
 }
 
+/* A person is asked. A script has said it by --repair: what is done makes rows and totals what the
+ * log says, and loses nothing that the log has. */
 static bool audit_may_repair(const struct audit *audit, const struct admin_config *config,
                              struct error *error)
 {
     char question[64];
     fflush(stdout);
     snprintf(question, sizeof question, "Repair %lld differences?", (long long)audit->differences);
-    return config->dry_run || confirm(config, question, error);
+    return config->dry_run || !confirm_has_terminal() || confirm(config, question, error);
 }
 
 bool audit_run(void *context, const struct options *options, struct log *log, struct error *error)

@@ -64,6 +64,7 @@ extern const char *const format_choices[];
  * terminal has answered `question` with y. ERROR_USAGE: there is no terminal to ask on. */
 bool confirm(const struct admin_config *config, const char *question, struct error *error)
     __attribute__((warn_unused_result));
+bool confirm_has_terminal(void);
 
 /* Applies the migrations that are missing, under an advisory lock. */
 bool migrate_run(void *config, const struct options *options, struct log *log, struct error *error);

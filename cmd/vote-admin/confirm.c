@@ -7,12 +7,17 @@
 
 const char *const format_choices[] = {"text", "json", NULL};
 
+bool confirm_has_terminal(void)
+{
+    return isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+}
+
 bool confirm(const struct admin_config *config, const char *question, struct error *error)
 {
     char answer[8] = "";
     if (config->yes)
         return true;
-    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+    if (!confirm_has_terminal())
         return error_set(error, ERROR_USAGE,
                          "there is no terminal to ask on: give --yes, or see with --dry-run what "
                          "would be done");

@@ -34,7 +34,7 @@ def audit(stack, *arguments, **options):
 
 def repair(stack):
     """What --repair printed, after it has left nothing to be found."""
-    code, output, errors = audit(stack, "--repair", "--yes")
+    code, output, errors = audit(stack, "--repair")
     assert code == 0 and output.splitlines()[-2].startswith("redis: dropped"), output + errors
     assert "all repaired" in output
     clean = audit(stack)
@@ -56,7 +56,7 @@ def row(stack, user):
 
 
 def test_a_clean_audit_repairs_nothing(clean):
-    assert audit(clean, "--repair", "--yes")[1].endswith("audit: clean\n")
+    assert audit(clean, "--repair")[1].endswith("audit: clean\n")
 
 
 def test_wrong_totals_are_counted_again_and_their_version_is_raised(clean, project, token):
@@ -158,7 +158,7 @@ def test_redis_shows_what_was_repaired(clean, project, token):
 def test_a_redis_that_is_away_is_named_and_postgres_repaired(clean, project, token):
     vote(clean, token, project)
     by_hand(clean, ("update vote.projects set upvotes = 5 where project_id = %s", project))
-    code, output, errors = audit(clean, "--repair", "--yes", "--redis-url", f"redis://127.0.0.1:{free_port()}")
+    code, output, errors = audit(clean, "--repair", "--redis-url", f"redis://127.0.0.1:{free_port()}")
     assert (code, clean.counts(project)) == (0, (1, 0)) and "all repaired" in output
     assert "redis still shows what it had" in errors
 
@@ -170,7 +170,7 @@ def test_what_cannot_be_repaired_is_named(clean, project, user):
               "1, 'vote.requests', (select \"partition\" from vote.progress where next_offset > 0 limit 1), 0, 1, 1)",
               request, user, project)
     by_hand(clean, ("update vote.projects set upvotes = 3 where project_id = %s", project))
-    code, output, _ = audit(clean, "--repair", "--yes")
+    code, output, _ = audit(clean, "--repair")
     clean.sql("delete from vote.log where request_id = %s", request)
     assert code == 1 and f"not repaired: request {request} is in the ledger with offset" in output
     assert clean.counts(project) == (0, 0) and "audit: 3 differences, 1 not repaired" in output
@@ -229,7 +229,7 @@ def test_a_repair_beside_votes_loses_none_of_them(clean, project):
     by_hand(clean, ("update vote.votes set value = -1 where project_id = %s", project),
             ("update vote.projects set downvotes = 50 where project_id = %s", project))
     answers = [clean.vote(token, project, "up").json()["data"]["request_id"] for token in tokens[5:20]]
-    assert audit(clean, "--repair", "--yes")[0] == 0
+    assert audit(clean, "--repair")[0] == 0
     answers += [clean.vote(token, project, "up").json()["data"]["request_id"] for token in tokens[20:]]
     for token, request in zip(tokens[5:], answers):
         clean.wait_committed(token, request)
