@@ -369,6 +369,17 @@ def test_kafka_away_clients_stay_and_end_at_the_right_counts(stack, project, not
     assert browser.closed == 0
 
 
+def test_postgres_away_is_noticed_though_nobody_asks_for_counts(stack, project, notifier, browse):
+    tool, url = notifier()
+    stack.server("stop", "postgres")
+    try:
+        wait_until(lambda: "postgres\":\"not ready" in readyz(tool), 5, "health says so")
+    finally:
+        stack.server("start", "postgres")
+    wait_until(lambda: "postgres\":\"ok" in readyz(tool), 5, "health says so")
+    assert browse(url).subscribe(project)["ok"] is True
+
+
 def readyz(tool):
     return requests.get(f"http://127.0.0.1:{tool.admin_port}/readyz", timeout=5).text
 
