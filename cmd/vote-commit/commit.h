@@ -218,6 +218,7 @@ enum apply apply_failure(struct commit *commit, const struct pg *pg);
  * for the answer and fills the results. Between the two, nothing else may ask Postgres. */
 enum apply apply_send(struct commit *commit, const struct batch *batch, size_t from, size_t to,
                       struct error *error) __attribute__((warn_unused_result));
+void apply_await(struct commit *commit); /* until apply_receive will not wait */
 enum apply apply_receive(struct commit *commit, struct batch *batch, size_t from, size_t to,
                          struct error *error) __attribute__((warn_unused_result));
 
