@@ -308,11 +308,22 @@ static bool forget_patiently(struct commit *commit, const struct batch *batch)
     return !commit->must_rewind;
 }
 
+/* A full batch is decoded while Postgres has the one before. One that is not full cannot be sent
+ * until Postgres answers: what comes meanwhile goes with it, rather than with the next. */
+static void commit_read(struct commit *commit, struct batch *batch)
+{
+    consume_batch(commit, batch, commit->in_flight ? 0 : FIRST_WAIT_MS);
+    if (!commit->in_flight || batch->count == (size_t)commit->config->batch_size)
+        return;
+    apply_await(commit);
+    consume_batch(commit, batch, 0);
+}
+
 static void commit_turn(struct commit *commit)
 {
     struct batch *next = commit->reading;
     admin_beat(&commit->admin);
-    consume_batch(commit, next, commit->in_flight ? 0 : FIRST_WAIT_MS);
+    commit_read(commit, next);
     if (commit->must_rewind || !batch_decode(commit, next) || !forget_patiently(commit, next)) {
         commit_rewind(commit);
         return;

@@ -72,6 +72,7 @@ struct position {
     int64_t next_offset;
     int64_t announce_offset;  /* what is before it needs no announcement */
     int64_t announced_offset; /* all results before it are in Kafka */
+    int64_t hinted_offset;    /* so much of that was told to the group */
     int64_t
         restored_offset;  /* below it Redis may be ahead of an older database; 0: no such thing */
     int64_t read_offset;  /* behind the last record that was read; -1: none yet */
@@ -154,7 +155,7 @@ struct commit {
     struct announcement *announced_first, *announced_last;
     struct relay relay;
     struct parked parked;
-    int64_t lag_next_us, sweep_next_us, ledger_next_us;
+    int64_t lag_next_us, sweep_next_us, ledger_next_us, hints_next_us;
     int64_t in_flight_us;   /* when the batch in flight was sent */
     bool was_assigned;      /* or revoked: the group has had us as a member */
     bool must_rewind;       /* what was read is not what comes next */
@@ -227,6 +228,7 @@ enum apply apply_failure(struct commit *commit, const struct pg *pg);
  * for the answer and fills the results. Between the two, nothing else may ask Postgres. */
 enum apply apply_send(struct commit *commit, const struct batch *batch, size_t from, size_t to,
                       struct error *error) __attribute__((warn_unused_result));
+void apply_await(struct commit *commit); /* until apply_receive will not wait */
 enum apply apply_receive(struct commit *commit, struct batch *batch, size_t from, size_t to,
                          struct error *error) __attribute__((warn_unused_result));
 
@@ -251,8 +253,8 @@ void announce_entries(struct commit *commit, const struct batch *batch, size_t f
 void announce_result(struct commit *commit, const struct result *result, const char *traceparent,
                      struct acks *acks);
 
-/* Serves delivery reports and commits the offsets that all results before have been acknowledged
- * for. Waits up to `wait_ms` for outstanding ones. */
+/* Serves delivery reports and commits, a few times a second, the offsets that all results before
+ * have been acknowledged for. Waits up to `wait_ms` for outstanding ones, and commits then. */
 void announce_serve(struct commit *commit, int wait_ms);
 
 /* dead.c: vote.dead */
