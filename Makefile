@@ -13,9 +13,10 @@ FLAGS    := -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Wformat=2 -Wstrict-p
 CPPFLAGS += -Ilib -Icmd $(PG_FLAGS)
 LIBS     := -lm -lpthread
 
-TOOLS := vote-ingest vote-commit vote-notify vote-admin vote-tail vote-load
+TOOLS := vote-ingest vote-commit vote-notify vote-invalidate vote-admin vote-tail vote-load
 BINS  := $(TOOLS:%=$(BUILD)/bin/%)
 MANS  := $(TOOLS:%=$(BUILD)/man/%.1)
+COMPLETIONS := $(TOOLS:%=$(BUILD)/completion/%)
 
 # What each part is made of. A tool links the parts it uses and no others.
 objects  = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
@@ -31,6 +32,8 @@ TOKEN    := $(BUILD)/obj/lib/vote/token.o
 KNOWN    := $(BUILD)/obj/lib/vote/token_cache.o $(BUILD)/obj/lib/vote/token_config.o
 SCRIPTS  := $(BUILD)/gen/scripts.o $(BUILD)/obj/lib/vote/keys.o
 OPENAPI  := $(BUILD)/gen/openapi.o
+CHECK    := $(BUILD)/obj/lib/vote/consistency.o $(BUILD)/obj/lib/vote/keys.o
+KEYS     := $(BUILD)/gen/keys.o
 SOCKETIO_NET := lib/socketio/transport lib/socketio/connection lib/socketio/http lib/socketio/websocket
 SOCKETIO := $(filter-out $(SOCKETIO_NET:%=$(BUILD)/obj/%.o),$(call objects,lib/socketio))
 SOCKETIO_LIBS := -luv -lhttp_parser -lwslay -lcrypto -lz
@@ -39,7 +42,7 @@ MIGRATIONS := $(BUILD)/gen/migrations.o
 
 # The page is the same for every build.
 PAGE := build/web/index.html
-all: $(BINS) $(MANS) $(PAGE)
+all: $(BINS) $(MANS) $(COMPLETIONS) $(PAGE)
 web: $(PAGE)
 $(PAGE): lib/web/build.sh $(wildcard lib/web/*.json lib/web/*.ts lib/web/src/* lib/web/demo/* lib/web/demo/css/*)
 	@lib/web/build.sh
@@ -53,8 +56,10 @@ $(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(REDI
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson $(LIBS)
 $(BUILD)/bin/vote-notify: $(call cmd,vote-notify) $(BASE) $(NET) $(KAFKA) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
 	$(LINK) -lcivetweb -lrdkafka $(SOCKETIO_LIBS) -lpq -ljansson -ljwt $(LIBS)
-$(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS) $(MIGRATIONS)
-	$(LINK) -lrdkafka -lhiredis -lpq -ljansson -ljwt $(LIBS)
+$(BUILD)/bin/vote-invalidate: $(call cmd,vote-invalidate) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(CHECK) $(KEYS)
+	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -lcurl -ljansson $(LIBS)
+$(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS) $(MIGRATIONS) $(BUILD)/obj/lib/vote/consistency.o
+	$(LINK) -lrdkafka -lhiredis -lpq -lcurl -ljansson -ljwt $(LIBS)
 $(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT)
 	$(LINK) -lrdkafka -ljansson $(LIBS)
 $(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(TOKEN)
@@ -78,6 +83,8 @@ $(BUILD)/gen/migrations.c: $(wildcard lib/vote/sql/*.sql) lib/vote/embed.sh
 	@mkdir -p $(@D) && lib/vote/embed.sh migrations $(filter %.sql,$^) > $@
 $(BUILD)/gen/openapi.c: pipelines/openapi.json lib/vote/embed.sh
 	@mkdir -p $(@D) && lib/vote/embed.sh openapi $< > $@
+$(BUILD)/gen/keys.c: pipelines/invalidate.keys lib/vote/embed.sh
+	@mkdir -p $(@D) && lib/vote/embed.sh keys $< > $@
 $(BUILD)/gen/scripts.c: $(wildcard lib/vote/lua/*.lua) lib/vote/embed.sh
 	@mkdir -p $(@D) && lib/vote/embed.sh scripts $(filter %.lua,$^) > $@
 
@@ -86,12 +93,16 @@ $(BUILD)/man/%.1: $(BUILD)/bin/%
 	@mkdir -p $(@D) && $< --print-man > $@.options && \
 	sed -e '/^\.\\" @OPTIONS@/{r $@.options' -e 'd}' cmd/$*/$*.1 > $@ && rm $@.options
 
+$(BUILD)/completion/%: $(BUILD)/bin/%
+	@mkdir -p $(@D) && $< --print-completion > $@
+
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 # Unit tests: one program a module, each links only what it tests.
 TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(TOKEN) $(SOCKETIO) \
     $(BUILD)/obj/cmd/vote-ingest/vote_body.o $(BUILD)/obj/cmd/vote-tail/selector.o \
-    $(BUILD)/obj/cmd/vote-notify/project_ids.o $(BUILD)/obj/lib/redis/slot.o
+    $(BUILD)/obj/cmd/vote-notify/project_ids.o $(BUILD)/obj/lib/redis/slot.o \
+    $(patsubst %,$(BUILD)/obj/cmd/vote-invalidate/%.o,template progress dirty target)
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 $(BUILD)/unit/%: tests/unit/%.c $(TESTED)
 	@mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lrdkafka -ljansson -ljwt -lz $(LIBS)
@@ -164,7 +175,7 @@ tidy:
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')
 clean:
-	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
+	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/completion $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
 .PHONY: all web screenshots deps up down status logs test test-unit units asan fuzz fuzzers fanout bench tidy format clean
 .SECONDARY:

@@ -51,8 +51,30 @@ run_vitest() { # the hooks and the client
     rm -f "$result"
 }
 
+run_bats() { # COMMAND...: what it prints as TAP
+    local code bad
+    VOTE_BIN=$build/bin "$@" 2>&1 | tee "$output"
+    code=${PIPESTATUS[0]}
+    passed=$((passed + $(grep -cE '^ok ' "$output")))
+    bad=$(grep -cE '^not ok ' "$output")
+    ((code == 0 || bad > 0)) || bad=1
+    failed=$((failed + bad))
+}
+
+# The command line: what all tools do alike, for each that was built, then each beside servers.
+run_cli() {
+    local tool
+    for tool in "$build"/bin/vote-*; do
+        echo "# ${tool##*/}"
+        run_bats env TOOL="${tool##*/}" bats --tap tests/cli/manners.bats
+    done
+    run_bats bats --tap tests/cli/completion.bats
+    run_bats tests/cli/servers.py bats --tap tests/cli/pipeline.bats
+}
+
 if [[ ${2:-} != unit ]]; then
     run_vitest
+    run_cli
     run_pytest tests/socketio
     run_pytest tests/integration
     run_pytest tests/fault

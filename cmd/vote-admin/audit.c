@@ -10,13 +10,14 @@
 
 #include <stdio.h>
 
-#define AT(member) .offset = offsetof(struct admin_config, member)
 const struct option audit_options[AUDIT_OPTION_COUNT] = {
     {.name = "repair",
      .type = OPTION_SWITCH,
-     AT(repair),
+     ADMIN_AT(repair),
      .flags = OPTION_FLAG_ONLY,
      .summary = "make rows what the log says, totals what the rows say"},
+    OPTION_DRY_RUN("with --repair: say what it would do"),
+    OPTION_YES,
 };
 
 static const char totals_sql[] =
@@ -40,6 +41,8 @@ static bool audit_print_totals(struct audit *audit, struct error *error)
            (long long)audit->records);
     if (audit->undecodable)
         printf("%lld records are no votes\n", (long long)audit->undecodable);
+    if (audit->forgotten)
+        printf("%lld records are wishes to be forgotten\n", (long long)audit->forgotten);
     PQclear(rows);
     return true;
 }
@@ -58,6 +61,9 @@ static bool audit_conclude(const struct audit *audit, bool repaired, int64_t lef
 {
     if (audit->differences == 0)
         puts("audit: clean");
+    else if (repaired && audit->dry_run)
+        printf("audit: %lld differences, %lld of them cannot be repaired; nothing was changed\n",
+               (long long)audit->differences, (long long)left);
     else if (!repaired)
         printf("audit: %lld differences\n", (long long)audit->differences);
     else if (left == 0)
@@ -65,20 +71,34 @@ static bool audit_conclude(const struct audit *audit, bool repaired, int64_t lef
     else
         printf("audit: %lld differences, %lld not repaired\n", (long long)audit->differences,
                (long long)left);
-    return left == 0 || error_set(error, ERROR_FOUND, "%s", "");
+    bool clean = left == 0 && !(repaired && audit->dry_run);
+    return clean || error_set(error, ERROR_FOUND, "%s", "");
+}
+
+/* A person is asked. A script has said it by --repair: what is done makes rows and totals what the
+ * log says, and loses nothing that the log has. */
+static bool audit_may_repair(const struct audit *audit, const struct admin_config *config,
+                             struct error *error)
+{
+    char question[64];
+    fflush(stdout);
+    snprintf(question, sizeof question, "Repair %lld differences?", (long long)audit->differences);
+    return config->dry_run || !confirm_has_terminal() || confirm(config, question, error);
 }
 
 bool audit_run(void *context, const struct options *options, struct log *log, struct error *error)
 {
     (void)options;
     const struct admin_config *config = context;
-    struct audit audit = {.pg = {.url = config->pg.url, .name = "vote-admin"}};
+    struct audit audit = {.pg = {.url = config->pg.url, .name = "vote-admin"},
+                          .dry_run = config->dry_run};
     bool fine = reader_open(&audit.reader, &config->kafka, "vote-admin", TOPIC_REQUESTS, error) &&
                 audit_compare(&audit, error);
     int64_t left = audit.differences;
     bool repairs = config->repair && left > 0;
     if (fine && repairs)
-        fine = audit_repair(&audit, &config->redis, log, &left, error);
+        fine = audit_may_repair(&audit, config, error) &&
+               audit_repair(&audit, &config->redis, log, &left, error);
     reader_close(&audit.reader);
     pg_close(&audit.pg); /* rolls back what failed half way; the tables were temporary */
     return fine && audit_conclude(&audit, repairs, left, error);

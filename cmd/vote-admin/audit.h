@@ -13,8 +13,10 @@ struct audit {
     struct reader reader;
     int64_t records;     /* read from the log */
     int64_t undecodable; /* of them: no votes */
+    int64_t forgotten;   /* of them: wishes to be forgotten */
     int64_t differences; /* all that were found */
     int64_t misplaced;   /* of them: vote.progress beside the log; nothing repairs those */
+    bool dry_run;        /* what a repair does is rolled back */
 };
 
 /* Runs a statement without rows. */
@@ -36,8 +38,9 @@ bool audit_find(struct audit *audit, const char *prefix, int64_t *count, struct 
     __attribute__((warn_unused_result));
 
 /* audit_repair.c: repairs what audit_find has found, in one transaction, and prints a line for each
- * change; *left is how many differences remain, each printed. Then drops the state of the changed
- * projects from Redis; a Redis that is away is logged, and no failure. */
+ * change; a dry run prints the same lines, and changes nothing; *left is how many differences
+ * remain, each printed. Then drops the state of the changed projects from Redis; a Redis that is
+ * away is logged, and no failure. */
 bool audit_repair(struct audit *audit, const struct redis_config *redis, struct log *log,
                   int64_t *left, struct error *error) __attribute__((warn_unused_result));
 

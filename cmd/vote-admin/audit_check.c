@@ -10,10 +10,10 @@
 enum { SHOWN_MAX = 100 }; /* of each kind of difference; all are counted */
 
 /* audit_newest: each user's newest vote in the log, of those that neither wait in vote.parked nor
- * failed; indexed, since the planner takes joins by several columns for far smaller than they are.
- * audit_wrong_rows: rows that are not what the log's newest vote says, or, where the log does not
- * reach back, what the ledger says of the row's own request. audit_missing: requests without a
- * ledger row, although no dropped month can have had it. */
+ * failed, and whose user was not forgotten since; indexed, since the planner takes joins by several
+ * columns for far smaller than they are. audit_wrong_rows: rows that are not what the log's newest
+ * vote says, or, where the log does not reach back, what the ledger says of the row's own request.
+ * audit_missing: requests without a ledger row, although no dropped month can have had it. */
 static const char views_sql[] =
     "create temporary table audit_found (project_id text, sentence text); "
     "create temporary table audit_newest as "
@@ -22,6 +22,8 @@ static const char views_sql[] =
     " where not exists (select from vote.parked k where k.request_id = a.request_id) "
     "   and not exists (select from vote.log l "
     "                    where l.request_id = a.request_id and l.outcome = 'failed') "
+    "   and not exists (select from vote.forgotten f "
+    "                    where f.user_hash = vote.user_hash(a.user_id) and f.seq >= a.seq) "
     " order by project_id, user_id, seq desc, \"partition\", record; "
     "create unique index on audit_newest (project_id, user_id); "
     "analyze audit_newest; "

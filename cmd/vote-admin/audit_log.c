@@ -140,7 +140,10 @@ static void record_put(struct audit *audit, const rd_kafka_message_t *record, st
     struct request request;
     audit->records++;
     if (!request_decode(&request, record->payload, record->len, NULL)) {
-        audit->undecodable++;
+        if (kafka_header_is(record, "ce_type", EVENT_FORGOTTEN))
+            audit->forgotten++;
+        else
+            audit->undecodable++;
         return;
     }
     buf_format(rows, "%d\t%lld\t%s\t%s\t%d\t%d\t%s\t%lld\t%s\t", (int)record->partition,

@@ -124,7 +124,7 @@ static bool repair_run(struct audit *audit, const char *sql, struct error *error
     if (!rows)
         return false;
     for (int row = 0; row < PQntuples(rows); row++) {
-        printf("repaired: %s\n", PQgetvalue(rows, row, 1));
+        printf("%s: %s\n", audit->dry_run ? "would repair" : "repaired", PQgetvalue(rows, row, 1));
         pg_array_text(&projects, PQgetvalue(rows, row, 0));
     }
     PQclear(rows);
@@ -148,7 +148,7 @@ static bool repair_all(struct audit *audit, int64_t *left, struct error *error)
         puts("not repaired: what the log does not have of vote.progress, see above");
     return fine && audit_execute(audit, raise_versions_sql, error) &&
            audit_find(audit, "not repaired: ", left, error) &&
-           audit_execute(audit, "commit", error);
+           audit_execute(audit, audit->dry_run ? "rollback" : "commit", error);
 }
 
 /* Their next click loads them again from Postgres. */
@@ -188,6 +188,8 @@ bool audit_repair(struct audit *audit, const struct redis_config *redis, struct 
 {
     if (!repair_all(audit, left, error))
         return false;
+    if (audit->dry_run)
+        return true;
     PGresult *rows = pg_query(&audit->pg, repaired_sql, 0, NULL, error);
     if (!rows)
         return false;

@@ -30,6 +30,8 @@ static int command_run(const struct command *command, int argc, char **argv)
     const struct tool tool = {.name = "vote-admin",
                               .purpose = command->summary,
                               .usage = usage,
+                              .command = command->name,
+                              .words = command->words,
                               .sets = sets,
                               .set_count = count,
                               .config = &config,
@@ -38,23 +40,45 @@ static int command_run(const struct command *command, int argc, char **argv)
     return tool_run(&tool, argc, argv);
 }
 
-static void commands_print_help(const struct command *commands, size_t count, FILE *out)
+static void commands_print_help(const struct command *table, size_t count, FILE *out)
 {
     fputs("Usage: vote-admin COMMAND [OPTION...]\n"
           "Sets up, looks after and checks the pipeline.\n\nCommands:\n",
           out);
     for (size_t i = 0; i < count; i++)
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-11s  %s\n", table[i].name, table[i].summary);
     fputs("\nvote-admin COMMAND --help says what a command takes.\n", out);
 }
 
 /* The option lists of all commands, for the man page. */
-static void commands_print_man(const struct command *commands, size_t count, char **argv)
+static void commands_print_man(const struct command *table, size_t count, char **argv)
 {
     for (size_t i = 0; i < count; i++) {
-        printf(".SS %s %s\n%s\n", commands[i].name, commands[i].usage, commands[i].summary);
-        command_run(&commands[i], 2, argv);
+        printf(".SS %s %s\n%s\n", table[i].name, table[i].usage, table[i].summary);
+        command_run(&table[i], 2, argv);
     }
+}
+
+/* Each command's function, and the one that picks among them. */
+static void commands_print_completion(const struct command *table, size_t count, char **argv)
+{
+    puts("# bash completion of vote-admin\n# shellcheck shell=bash disable=SC2207");
+    for (size_t i = 0; i < count; i++)
+        command_run(&table[i], 2, argv);
+    fputs("_vote_admin() {\n"
+          "    if ((COMP_CWORD == 1)); then\n"
+          "        COMPREPLY=($(compgen -W '",
+          stdout);
+    for (size_t i = 0; i < count; i++)
+        printf("%s ", table[i].name);
+    puts(
+        "--help --version' -- \"${COMP_WORDS[1]}\"))\n"
+        "        return\n"
+        "    fi\n"
+        "    local command=${COMP_WORDS[1]//-/_}\n"
+        "    if declare -F \"_vote_admin_$command\" >/dev/null; then \"_vote_admin_$command\"; fi\n"
+        "}\n"
+        "complete -o default -F _vote_admin vote-admin");
 }
 
 static bool is_one_of(const char *word, const char *first, const char *second)
@@ -62,22 +86,24 @@ static bool is_one_of(const char *word, const char *first, const char *second)
     return !strcmp(word, first) || !strcmp(word, second);
 }
 
-int command_main(const struct command *commands, size_t count, int argc, char **argv)
+int command_main(const struct command *table, size_t count, int argc, char **argv)
 {
     if (argc < 2) {
-        commands_print_help(commands, count, stderr);
+        commands_print_help(table, count, stderr);
         return ERROR_USAGE;
     }
     for (size_t i = 0; i < count; i++) {
-        if (!strcmp(commands[i].name, argv[1]))
-            return command_run(&commands[i], argc - 1, argv + 1);
+        if (!strcmp(table[i].name, argv[1]))
+            return command_run(&table[i], argc - 1, argv + 1);
     }
     if (is_one_of(argv[1], "--help", "-h"))
-        return commands_print_help(commands, count, stdout), 0;
+        return commands_print_help(table, count, stdout), 0;
     if (!strcmp(argv[1], "--print-man"))
-        return commands_print_man(commands, count, argv), 0;
+        return commands_print_man(table, count, argv), 0;
+    if (!strcmp(argv[1], "--print-completion"))
+        return commands_print_completion(table, count, argv), 0;
     if (!strcmp(argv[1], "--version"))
-        return command_run(&commands[0], argc, argv);
+        return command_run(&table[0], argc, argv);
     fprintf(stderr, "vote-admin: fatal: unknown command \"%s\" (see --help)\n", argv[1]);
     return ERROR_USAGE;
 }

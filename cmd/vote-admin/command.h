@@ -17,10 +17,14 @@ struct command {
     size_t option_count;
     unsigned needs;
     size_t argument_max; /* words that are not flags */
+    const char *words;   /* what they may be, for the shell; or NULL */
     bool (*run)(void *config, const struct options *options, struct log *log, struct error *error);
 };
 
+extern const struct command commands[];
+extern const size_t command_count;
+
 /* Runs the command that argv[1] names, or answers --help and its kin; returns the exit code. */
-int command_main(const struct command *commands, size_t count, int argc, char **argv);
+int command_main(const struct command *table, size_t count, int argc, char **argv);
 
 #endif

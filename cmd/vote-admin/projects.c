@@ -1,5 +1,5 @@
-/* projects.c - vote-admin projects import: a CSV of projects, all of its lines or none.
- * SPDX-License-Identifier: Apache-2.0 */
+/* projects.c - vote-admin projects: imports a CSV of projects, all of its lines or none, and
+ * exports one that an import takes back. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-admin/commands.h"
 #include "vote/ids.h"
 
@@ -132,14 +132,47 @@ static bool import_file(struct import *import, const char *path, struct error *e
     return fine || error_wrap(error, "%s", strcmp(path, "-") ? path : "stdin");
 }
 
+/* Some lines at a time; *count is how many. */
+static bool export_part(struct pg *pg, int *count, struct error *error)
+{
+    PGresult *rows = pg_query(pg, "fetch 10000 from exported", 0, NULL, error);
+    *count = rows ? PQntuples(rows) : 0;
+    for (int row = 0; row < *count; row++)
+        printf("%s,%s\n", PQgetvalue(rows, row, 0), PQgetvalue(rows, row, 1));
+    PQclear(rows);
+    return rows != NULL;
+}
+
+/* All of it is of one moment. */
+static bool projects_export(const char *url, struct error *error)
+{
+    struct pg pg = {.url = url, .name = "vote-admin"};
+    int count = 1;
+    PGresult *begun = pg_query(&pg,
+                               "begin; declare exported cursor for "
+                               "select project_id, owner_id from vote.projects order by project_id",
+                               0, NULL, error);
+    bool fine = begun != NULL;
+    PQclear(begun);
+    if (fine)
+        puts(HEADER);
+    while (fine && count)
+        fine = export_part(&pg, &count, error);
+    pg_close(&pg);
+    return fine;
+}
+
 bool projects_run(void *context, const struct options *options, struct log *log,
                   struct error *error)
 {
     (void)log;
     const struct admin_config *config = context;
+    const char *verb = options->argument_count ? options->arguments[0] : "";
     struct import import = {0};
-    if (options->argument_count != 2 || strcmp(options->arguments[0], "import") != 0)
-        return error_set(error, ERROR_USAGE, "projects takes: import FILE");
+    if (options->argument_count == 1 && !strcmp(verb, "export"))
+        return projects_export(config->pg.url, error);
+    if (options->argument_count != 2 || strcmp(verb, "import") != 0)
+        return error_set(error, ERROR_USAGE, "projects takes: import FILE, or export");
     bool fine = import_file(&import, options->arguments[1], error) &&
                 import_write(&import, config->pg.url, error);
     buf_free(&import.projects);

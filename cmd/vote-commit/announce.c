@@ -3,7 +3,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "vote-commit/commit.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
+
+static const int64_t HINT_US = 100 * 1000;
 
 static void announce_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
                                  void *opaque)
@@ -140,16 +144,47 @@ void announce_entries(struct commit *commit, const struct batch *batch, size_t f
 }
 
 /* All that was before these offsets is announced. */
-static void announcement_finish(struct commit *commit, const struct announcement *announcement,
-                                bool in_background)
+static void announcement_finish(struct commit *commit, const struct announcement *announcement)
 {
     const rd_kafka_topic_partition_list_t *offsets = announcement->offsets;
-    rd_kafka_commit(commit->consumer, offsets, in_background);
     for (int i = 0; i < offsets->cnt; i++) {
         struct position *position = &commit->positions[offsets->elems[i].partition];
         if (offsets->elems[i].offset > position->announced_offset)
             position->announced_offset = offsets->elems[i].offset;
     }
+}
+
+static void announcements_reap(struct commit *commit)
+{
+    while (commit->announced_first && commit->announced_first->acks.waiting == 0) {
+        struct announcement *announcement = commit->announced_first;
+        announcement_finish(commit, announcement);
+        commit->announced_first = announcement->next;
+        if (!commit->announced_first)
+            commit->announced_last = NULL;
+        announcement_free(announcement);
+    }
+}
+
+/* A batch may take milliseconds, and a hint for each would be most of what the broker does. */
+static void hints_send(struct commit *commit, bool in_background)
+{
+    int64_t now_us = clock_mono_us();
+    if (in_background && now_us < commit->hints_next_us)
+        return;
+    commit->hints_next_us = now_us + HINT_US;
+    rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(8);
+    for (int32_t p = 0; p < PARTITIONS_MAX; p++) {
+        struct position *position = &commit->positions[p];
+        if (!position->assigned || position->announced_offset <= position->hinted_offset)
+            continue;
+        position->hinted_offset = position->announced_offset;
+        rd_kafka_topic_partition_list_add(offsets, TOPIC_REQUESTS, p)->offset =
+            position->hinted_offset;
+    }
+    if (offsets->cnt)
+        rd_kafka_commit(commit->consumer, offsets, in_background);
+    rd_kafka_topic_partition_list_destroy(offsets);
 }
 
 void announce_serve(struct commit *commit, int wait_ms)
@@ -158,12 +193,6 @@ void announce_serve(struct commit *commit, int wait_ms)
         rd_kafka_flush(commit->producer, wait_ms);
     else
         rd_kafka_poll(commit->producer, 0);
-    while (commit->announced_first && commit->announced_first->acks.waiting == 0) {
-        struct announcement *announcement = commit->announced_first;
-        announcement_finish(commit, announcement, wait_ms == 0);
-        commit->announced_first = announcement->next;
-        if (!commit->announced_first)
-            commit->announced_last = NULL;
-        announcement_free(announcement);
-    }
+    announcements_reap(commit);
+    hints_send(commit, wait_ms == 0);
 }

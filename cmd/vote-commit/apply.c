@@ -167,14 +167,19 @@ enum apply apply_send(struct commit *commit, const struct batch *batch, size_t f
     return sent ? APPLY_DONE : apply_failure(commit, &commit->pg);
 }
 
-enum apply apply_receive(struct commit *commit, struct batch *batch, size_t from, size_t to,
-                         struct error *error)
+void apply_await(struct commit *commit)
 {
     while (!pg_is_answered(&commit->pg, WAIT_MS)) {
         admin_beat(&commit->admin);
         announce_serve(commit, 0);
         lag_turn(commit);
     }
+}
+
+enum apply apply_receive(struct commit *commit, struct batch *batch, size_t from, size_t to,
+                         struct error *error)
+{
+    apply_await(commit);
     PGresult *rows = pg_receive(&commit->pg, error);
     if (!rows)
         return apply_failure(commit, &commit->pg);

@@ -57,6 +57,13 @@ static void entry_bury(struct commit *commit, struct batch *batch, const struct 
         error_set(&commit->failure, ERROR_SOFTWARE, "a record cannot be sent to " TOPIC_DEAD);
 }
 
+static bool is_forget(const rd_kafka_message_t *message)
+{
+    struct forget forget;
+    return kafka_header_is(message, "ce_type", EVENT_FORGOTTEN) &&
+           forget_decode(&forget, message->payload, message->len, NULL);
+}
+
 /* False when the record stands where the ledger has another: the log is not the one it was. */
 static bool entry_decode(struct commit *commit, struct batch *batch, struct entry *entry)
 {
@@ -64,15 +71,17 @@ static bool entry_decode(struct commit *commit, struct batch *batch, struct entr
     struct position *position = &commit->positions[message->partition];
     struct error error;
     entry->left_out = true;
+    entry->is_forget = is_forget(message);
     if (!position->assigned)
         return true;
-    bool decoded = request_decode(&entry->request, message->payload, message->len, &error);
+    bool decoded = !entry->is_forget &&
+                   request_decode(&entry->request, message->payload, message->len, &error);
     if (decoded && message->offset == position->known_offset &&
         !is_known(position, entry->request.request_id)) {
         place_anew(commit, message->partition);
         return false;
     }
-    if (message->offset < position->announce_offset)
+    if (message->offset < position->announce_offset || entry->is_forget)
         return true;
     if (!decoded)
         entry_bury(commit, batch, entry, error.text);

@@ -81,6 +81,8 @@ static void commit_register_metrics(struct commit *commit)
         metrics_counter(all, "vote_replayed_total", "Requests that the ledger had already.", NULL);
     metrics->fenced = metrics_counter(all, "vote_fenced_total",
                                       "Batches refused because another process was further.", NULL);
+    metrics->forgotten =
+        metrics_counter(all, "vote_forgotten_total", "Wishes of users to be forgotten.", NULL);
     metrics->rows = metrics_counter(all, "vote_rows_written_total",
                                     "Rows of vote.votes that were written.", NULL);
     metrics->fold = metrics_gauge(
@@ -290,12 +292,39 @@ static void commit_beside(struct commit *commit)
     ledger_turn(commit);
 }
 
+/* Forgets whom the batch wants forgotten, however long it takes; false when a stop came first. What
+ * is in flight is finished before, since nobody may apply votes meanwhile. */
+static bool forget_patiently(struct commit *commit, const struct batch *batch)
+{
+    struct error error;
+    if (!batch_has_forget(batch))
+        return true;
+    commit_finish_in_flight(commit);
+    for (int attempt = 0; !commit->must_rewind && !forget_entries(commit, batch, &error);
+         attempt++) {
+        if (!hold(commit, attempt, &error))
+            return false;
+    }
+    return !commit->must_rewind;
+}
+
+/* A full batch is decoded while Postgres has the one before. One that is not full cannot be sent
+ * until Postgres answers: what comes meanwhile goes with it, rather than with the next. */
+static void commit_read(struct commit *commit, struct batch *batch)
+{
+    consume_batch(commit, batch, commit->in_flight ? 0 : FIRST_WAIT_MS);
+    if (!commit->in_flight || batch->count == (size_t)commit->config->batch_size)
+        return;
+    apply_await(commit);
+    consume_batch(commit, batch, 0);
+}
+
 static void commit_turn(struct commit *commit)
 {
     struct batch *next = commit->reading;
     admin_beat(&commit->admin);
-    consume_batch(commit, next, commit->in_flight ? 0 : FIRST_WAIT_MS);
-    if (commit->must_rewind || !batch_decode(commit, next)) {
+    commit_read(commit, next);
+    if (commit->must_rewind || !batch_decode(commit, next) || !forget_patiently(commit, next)) {
         commit_rewind(commit);
         return;
     }

@@ -48,7 +48,8 @@ struct record record_of_message(const rd_kafka_message_t *message);
 /* One record of a batch, with what became of it. */
 struct entry {
     rd_kafka_message_t *message; /* owned by the batch */
-    bool left_out; /* only its offset counts: it is no request, or not ours any more */
+    bool left_out;  /* only its offset counts: it is no request, or not ours any more */
+    bool is_forget; /* somebody is to be forgotten before its offset moves */
     struct request request;
     struct result result;
 };
@@ -71,6 +72,7 @@ struct position {
     int64_t next_offset;
     int64_t announce_offset;  /* what is before it needs no announcement */
     int64_t announced_offset; /* all results before it are in Kafka */
+    int64_t hinted_offset;    /* so much of that was told to the group */
     int64_t
         restored_offset;  /* below it Redis may be ahead of an older database; 0: no such thing */
     int64_t read_offset;  /* behind the last record that was read; -1: none yet */
@@ -124,7 +126,7 @@ struct commit_metrics {
     struct metric *retries[RETRY_CLASSES];
     struct metric *dead[DEAD_REASONS];
     struct metric *replayed, *fenced, *parked, *lost, *lag_us, *lag_records, *ghosts, *ledger_ahead;
-    struct metric *rows, *fold;
+    struct metric *rows, *fold, *forgotten;
     int64_t applied_count; /* requests that were no replays */
     struct histogram *batch_votes, *transaction_us, *latency_us;
 };
@@ -153,7 +155,7 @@ struct commit {
     struct announcement *announced_first, *announced_last;
     struct relay relay;
     struct parked parked;
-    int64_t lag_next_us, sweep_next_us, ledger_next_us;
+    int64_t lag_next_us, sweep_next_us, ledger_next_us, hints_next_us;
     int64_t in_flight_us;   /* when the batch in flight was sent */
     bool was_assigned;      /* or revoked: the group has had us as a member */
     bool must_rewind;       /* what was read is not what comes next */
@@ -206,6 +208,15 @@ bool place_partitions(struct commit *commit, rd_kafka_topic_partition_list_t *li
 /* The partition's log was made anew: starts at its beginning the next time it is placed. */
 void place_anew(struct commit *commit, int32_t partition);
 
+/* forget.c: who is not to be remembered */
+
+bool batch_has_forget(const struct batch *batch);
+
+/* Forgets everybody whom the batch has a wish of, in transactions of their own: only then may its
+ * offsets move. Doing it twice does no harm. False when Postgres cannot do it now. */
+bool forget_entries(struct commit *commit, const struct batch *batch, struct error *error)
+    __attribute__((warn_unused_result));
+
 /* apply.c: the transaction */
 
 enum apply { APPLY_DONE, APPLY_FENCED, APPLY_RETRY, APPLY_REFUSED };
@@ -217,6 +228,7 @@ enum apply apply_failure(struct commit *commit, const struct pg *pg);
  * for the answer and fills the results. Between the two, nothing else may ask Postgres. */
 enum apply apply_send(struct commit *commit, const struct batch *batch, size_t from, size_t to,
                       struct error *error) __attribute__((warn_unused_result));
+void apply_await(struct commit *commit); /* until apply_receive will not wait */
 enum apply apply_receive(struct commit *commit, struct batch *batch, size_t from, size_t to,
                          struct error *error) __attribute__((warn_unused_result));
 
@@ -241,8 +253,8 @@ void announce_entries(struct commit *commit, const struct batch *batch, size_t f
 void announce_result(struct commit *commit, const struct result *result, const char *traceparent,
                      struct acks *acks);
 
-/* Serves delivery reports and commits the offsets that all results before have been acknowledged
- * for. Waits up to `wait_ms` for outstanding ones. */
+/* Serves delivery reports and commits, a few times a second, the offsets that all results before
+ * have been acknowledged for. Waits up to `wait_ms` for outstanding ones, and commits then. */
 void announce_serve(struct commit *commit, int wait_ms);
 
 /* dead.c: vote.dead */

@@ -128,7 +128,7 @@ static int64_t place_take(struct commit *commit, int32_t partition, const struct
     position->assigned = true;
     position->next_offset = place->next;
     position->announce_offset = told < place->next ? told : place->next;
-    position->announced_offset = position->announce_offset;
+    position->announced_offset = position->hinted_offset = position->announce_offset;
     position->restored_offset = place->hint > place->next ? place->hint : 0;
     position->read_offset = -1;
     position->known_offset = position->known.size ? place->next - 1 : -1;

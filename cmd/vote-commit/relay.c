@@ -1,6 +1,6 @@
-/* relay.c - votes that were applied while Kafka was away: their events go from vote.outbox into
- * vote.requests, in order, so that the log is complete. There they are found applied, and
- * announced.
+/* relay.c - what waits in vote.outbox goes to its topic, in order. Votes that were applied while
+ * Kafka was away go into vote.requests, so that the log is complete; there they are found applied,
+ * and announced. What moved because somebody was forgotten goes into vote.results.
  *
  * One process at a time relays, by an advisory lock. A crash between Kafka's acknowledgement and
  * the deletion relays again, which changes nothing. SPDX-License-Identifier: Apache-2.0 */
@@ -15,8 +15,9 @@ enum { LOOK_US = 500 * 1000 };
 
 static const char lock_sql[] = "select pg_try_advisory_lock(hashtext('vote.outbox')) "
                                " where exists (select from vote.outbox)";
-static const char read_sql[] = "select id, key, value, headers->>'traceparent' from vote.outbox "
-                               " order by id limit 500";
+static const char read_sql[] = "select id, key, value, headers->>'traceparent', topic, "
+                               "       headers->>'ce_type' "
+                               "  from vote.outbox order by id limit 500";
 static const char unlock_sql[] = "select pg_advisory_unlock(hashtext('vote.outbox'))";
 
 static void relay_unlock(struct commit *commit)
@@ -27,22 +28,47 @@ static void relay_unlock(struct commit *commit)
     commit->relay.running = false;
 }
 
-/* A row that is no request can only be there by a hand that wrote it: it is reported and kept. */
+/* An event of vote.outbox: what it is, and when it happened. */
+struct relayed {
+    const char *topic, *type, *source;
+    struct request request;
+    int64_t time_ms;
+};
+
+static bool relayed_read(struct relayed *relayed, PGresult *rows, int row, struct error *error)
+{
+    struct result result;
+    const char *value = PQgetvalue(rows, row, 2);
+    if (!strcmp(PQgetvalue(rows, row, 4), TOPIC_RESULTS)) {
+        *relayed = (struct relayed){
+            .topic = TOPIC_RESULTS, .type = PQgetvalue(rows, row, 5), .source = "/vote-commit"};
+        bool decoded =
+            result_decode(&result, &relayed->request, relayed->type, value, strlen(value), error);
+        relayed->time_ms = decoded ? result.committed_at_ms : 0;
+        return decoded;
+    }
+    *relayed = (struct relayed){
+        .topic = TOPIC_REQUESTS, .type = "vote.requested.v1", .source = "/vote-ingest"};
+    bool decoded = request_decode(&relayed->request, value, strlen(value), error);
+    relayed->time_ms = relayed->request.accepted_at_ms;
+    return decoded;
+}
+
+/* A row that is no event can only be there by a hand that wrote it: it is reported and kept. */
 static bool relay_send(struct commit *commit, PGresult *rows, int row)
 {
-    struct request request;
+    struct relayed relayed;
     struct error error;
     char traceparent[TRACEPARENT_SIZE];
     const char *value = PQgetvalue(rows, row, 2);
-    if (!request_decode(&request, value, strlen(value), &error)) {
-        log_error(commit->log, LOG_ERROR, "vote.outbox holds a row that is no request", &error);
+    if (!relayed_read(&relayed, rows, row, &error)) {
+        log_error(commit->log, LOG_ERROR, "vote.outbox holds a row that is no event", &error);
         return false;
     }
     traceparent_continue(PQgetvalue(rows, row, 3), traceparent);
-    rd_kafka_headers_t *headers =
-        kafka_event_headers("vote.requested.v1", "/vote-ingest", request.request_id,
-                            request.accepted_at_ms, traceparent);
-    return !kafka_send(commit->producer, TOPIC_REQUESTS, PQgetvalue(rows, row, 1), value,
+    rd_kafka_headers_t *headers = kafka_event_headers(
+        relayed.type, relayed.source, relayed.request.request_id, relayed.time_ms, traceparent);
+    return !kafka_send(commit->producer, relayed.topic, PQgetvalue(rows, row, 1), value,
                        strlen(value), headers, &commit->relay.acks);
 }
 
@@ -76,7 +102,7 @@ static void relay_finish(struct commit *commit)
                               parameters, &error);
     if (rows)
         LOG_EVENT(commit->log, LOG_INFO, "outbox relayed",
-                  LOG_INT("votes", strtoll(PQcmdTuples(rows), NULL, 10)));
+                  LOG_INT("events", strtoll(PQcmdTuples(rows), NULL, 10)));
     else
         log_error(commit->log, LOG_WARN, "outbox will be relayed again", &error);
     PQclear(rows);

@@ -26,7 +26,7 @@ const struct option ingest_options[] = {
     {.name = "notify-url", .type = OPTION_TEXT, AT(notify_url), .argument = "URL",
      .summary = "where that page finds vote-notify"},
     {.name = "dev-tokens", .type = OPTION_SWITCH, AT(dev_tokens), .preset = "false",
-     .summary = "anybody gets a token for any user: never in production"},
+     .summary = "anybody gets any token: never in production"},
     {.name = "unknown-project", .type = OPTION_CHOICE, AT(unknown_project), .preset = "reject",
      .argument = "WHAT", .choices = unknown_choices, .summary = "reject it or create it"},
     {.name = "rate-limit", .type = OPTION_QUOTA, AT(rate_limit), .preset = "30/10s",

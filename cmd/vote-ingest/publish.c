@@ -43,8 +43,6 @@ bool publish_open(struct ingest *ingest, struct error *error)
                            timeout_ms,
                            "queue.buffering.max.messages",
                            "20000",
-                           "socket.nagle.disable",
-                           "true",
                            NULL};
     rd_kafka_conf_t *conf = kafka_conf(&config->kafka, pairs, &ingest->kafka_health, error);
     if (!conf)

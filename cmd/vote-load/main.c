@@ -10,7 +10,7 @@ int main(int argc, char **argv)
     const struct tool tool = {
         .name = "vote-load",
         .purpose = "Posts votes of a file or a synthetic mix, and checks what became of them.",
-        .usage = "[--file votes.csv | --users N --projects N] [--rate N/s] [--verify]",
+        .usage = "[--file votes.csv | --users N] [--rate N/s] [--verify]",
         .sets = sets,
         .set_count = 1,
         .config = &config,

@@ -1,11 +1,14 @@
 /* lookup.c - committed counts out of Postgres. What many subscriptions ask for meanwhile is asked
- * in one statement. SPDX-License-Identifier: Apache-2.0 */
+ * in one statement. While nobody asks, a probe finds out whether Postgres still answers.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "vote-notify/notify.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { AT_ONCE = 1000, TRIES = 3, TRY_AGAIN_MS = 200 };
+
+static const uint64_t PROBE_NS = UINT64_C(1000) * 1000 * 1000;
 
 /* A project that is asked for, and what was found. */
 struct question {
@@ -24,6 +27,7 @@ struct lookup {
     void (*found)(void *context, const char *project_id, const struct counts *counts, bool failed);
     void *context;
     struct pg pg;
+    bool is_told; /* in the log: whether Postgres answers */
     uv_async_t wake;
     uv_thread_t thread;
     uv_mutex_t lock;
@@ -51,6 +55,13 @@ static struct question *question_take(struct questions *questions)
     return question;
 }
 
+static void questions_free(struct questions *questions)
+{
+    struct question *question;
+    while ((question = question_take(questions)))
+        free(question);
+}
+
 static const char counts_sql[] =
     "select project_id, upvotes, downvotes, community_score, version from vote.projects "
     " where project_id = any ($1)";
@@ -69,10 +80,29 @@ static void answer_take(struct question *batch, PGresult *rows, int row)
     }
 }
 
+/* Postgres has answered, or not (`error` is why): a change is logged once. */
+static void lookup_heard(struct lookup *lookup, bool answered, const struct error *error)
+{
+    bool was_up = atomic_exchange(&lookup->up, answered);
+    if (!answered && (was_up || !lookup->is_told))
+        log_error(lookup->log, LOG_WARN, "waiting for postgres", error);
+    else if (answered && !was_up && lookup->is_told)
+        LOG_EVENT(lookup->log, LOG_INFO, "postgres is back");
+    lookup->is_told = true;
+}
+
+static void lookup_probe(struct lookup *lookup)
+{
+    struct error error = {0};
+    PGresult *row = pg_query(&lookup->pg, "select 1", 0, NULL, &error);
+    lookup_heard(lookup, row != NULL, &error);
+    PQclear(row);
+}
+
 static bool lookup_query(struct lookup *lookup, struct question *batch)
 {
     struct buf ids = {0};
-    struct error error;
+    struct error error = {0};
     for (struct question *question = batch; question; question = question->next)
         pg_array_text(&ids, question->id);
     const char *parameters[] = {pg_array_end(&ids)};
@@ -82,7 +112,7 @@ static bool lookup_query(struct lookup *lookup, struct question *batch)
         answer_take(batch, rows, row);
     if (!rows)
         log_error(lookup->log, LOG_WARN, "counts not looked up", &error);
-    atomic_store(&lookup->up, rows != NULL);
+    lookup_heard(lookup, rows != NULL, &error);
     PQclear(rows);
     return rows != NULL;
 }
@@ -106,27 +136,33 @@ static void lookup_answer(struct lookup *lookup, struct question *batch)
     uv_async_send(&lookup->wake);
 }
 
-/* Waits for questions; NULL when there will be none any more. */
-static struct question *lookup_wait(struct lookup *lookup)
+/* Waits for questions; none in `batch` when it is time for a probe. False at the stop. */
+static bool lookup_wait(struct lookup *lookup, struct questions *batch)
 {
-    struct questions batch = {0};
+    int timed_out = 0;
+    *batch = (struct questions){0};
     uv_mutex_lock(&lookup->lock);
-    while (!lookup->open.first && !lookup->stop)
-        uv_cond_wait(&lookup->asked, &lookup->lock);
-    for (int i = 0; i < AT_ONCE && lookup->open.first && !lookup->stop; i++)
-        question_put(&batch, question_take(&lookup->open));
+    while (!lookup->open.first && !lookup->stop && !timed_out)
+        timed_out = uv_cond_timedwait(&lookup->asked, &lookup->lock, PROBE_NS);
+    for (int i = 0; i < AT_ONCE && lookup->open.first; i++)
+        question_put(batch, question_take(&lookup->open));
+    bool stop = lookup->stop;
     uv_mutex_unlock(&lookup->lock);
-    return batch.first;
+    return !stop;
 }
 
 static void lookup_run(void *context)
 {
     struct lookup *lookup = context;
-    struct error error;
-    struct question *batch;
-    atomic_store(&lookup->up, pg_connect(&lookup->pg, &error));
-    while ((batch = lookup_wait(lookup)))
-        lookup_answer(lookup, batch);
+    struct questions batch;
+    lookup_probe(lookup);
+    while (lookup_wait(lookup, &batch)) {
+        if (batch.first)
+            lookup_answer(lookup, batch.first);
+        else
+            lookup_probe(lookup);
+    }
+    questions_free(&batch);
     pg_close(&lookup->pg);
 }
 
@@ -182,13 +218,6 @@ void lookup_ask(struct lookup *lookup, const char *project_id)
 bool lookup_is_up(const struct lookup *lookup)
 {
     return atomic_load(&lookup->up);
-}
-
-static void questions_free(struct questions *questions)
-{
-    struct question *question;
-    while ((question = question_take(questions)))
-        free(question);
 }
 
 static void lookup_on_close(uv_handle_t *handle)

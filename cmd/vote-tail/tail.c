@@ -16,12 +16,14 @@
 enum { POLL_MS = 100, FLUSH_BYTES = 64 * 1024, SORTED_MAX = 10000 };
 
 static const char *const format_choices[] = {"text", "json", NULL};
+static const char *const topic_words[] = {"requests", "results", "dead", NULL};
+static const char *const action_words[] = {"created", "changed", "removed", "unchanged", NULL};
 
 #define AT(member) .offset = offsetof(struct tail_config, member)
 /* clang-format off */
 const struct option tail_options[] = {
     {.name = "topic", .letter = 't', .type = OPTION_TEXT, AT(topic), .preset = "results",
-     .argument = "TOPIC", .flags = OPTION_FLAG_ONLY,
+     .argument = "TOPIC", .flags = OPTION_FLAG_ONLY, .choices = topic_words,
      .summary = "requests, results, dead, or any name"},
     {.name = "offset", .letter = 'o', .type = OPTION_TEXT, AT(selector), .argument = "SELECTOR",
      .flags = OPTION_FLAG_ONLY, .summary = "start, end, +N, -N, A:B, @T, @T1:T2, @-15m:"},
@@ -32,7 +34,8 @@ const struct option tail_options[] = {
     {.name = "project", .type = OPTION_TEXT, AT(project), .argument = "ID",
      .flags = OPTION_FLAG_ONLY, .summary = "only this project's"},
     {.name = "action", .type = OPTION_TEXT, AT(action), .argument = "ACTION",
-     .flags = OPTION_FLAG_ONLY, .summary = "created, changed, removed, unchanged"},
+     .flags = OPTION_FLAG_ONLY, .choices = action_words,
+     .summary = "created, changed, removed, unchanged"},
     {.name = "request", .type = OPTION_TEXT, AT(request), .argument = "ID",
      .flags = OPTION_FLAG_ONLY, .summary = "only this request"},
     {.name = "count", .letter = 'c', .type = OPTION_INT, AT(count), .preset = "0", .argument = "N",

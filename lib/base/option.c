@@ -35,10 +35,15 @@ static void value_set(struct option_value *value, const char *text, size_t size,
     value->from = from;
 }
 
-/* A repeatable option keeps what it has, one KEY=VALUE a line. */
+static bool option_repeats(const struct option *option)
+{
+    return option->type == OPTION_PAIRS || option->type == OPTION_LINES;
+}
+
+/* A repeatable option keeps what it has, one value a line. */
 static void value_append(struct option_value *value, const char *text, const char *from)
 {
-    if (value->option->type != OPTION_PAIRS || !value->text || value->from != from) {
+    if (!option_repeats(value->option) || !value->text || value->from != from) {
         value_set(value, text, strlen(text), from);
         return;
     }
@@ -319,6 +324,7 @@ static bool value_convert_quota(struct option_value *value, struct error *error)
 static bool value_convert(struct option_value *value, struct error *error)
 {
     switch (value->option->type) {
+    case OPTION_LINES:
     case OPTION_TEXT: *(const char **)value->member = value->text; return true;
     case OPTION_INT:
     case OPTION_DURATION:

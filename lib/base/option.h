@@ -23,6 +23,7 @@ enum option_type {
     OPTION_SWITCH,   /* bool; a bare --name, or --name=false */
     OPTION_CHOICE,   /* int: the index in `choices` */
     OPTION_PAIRS,    /* struct option_pairs; repeatable, KEY=VALUE */
+    OPTION_LINES,    /* const char *, one value a line; repeatable; NULL when unset */
 };
 
 enum option_flags {
@@ -53,7 +54,7 @@ struct option {
     const char *argument;       /* its placeholder in --help: HOST:PORT */
     const char *summary;        /* one phrase */
     int64_t min, max;           /* in base units; both 0: any value that is not negative */
-    const char *const *choices; /* NULL-terminated */
+    const char *const *choices; /* NULL-terminated; of an OPTION_TEXT: what a shell may suggest */
     unsigned flags;
 };
 
@@ -97,10 +98,19 @@ enum { OPTION_NAME_SIZE = 64 };
 /* "kafka-brokers" -> "VOTE_KAFKA_BROKERS" */
 void option_environment_name(const struct option *option, char name[OPTION_NAME_SIZE]);
 
-/* The option lists of --help and of the man page (roff), and `name=value` lines with their origin.
- */
-void options_print_help(const struct option_set *sets, size_t set_count, struct buf *out);
+/* The option lists of --help, of at most `line_max` lines of 80 columns where that is possible:
+ * sets that do not fit, the last ones first, are only named. 0: no limit. Returns whether all is
+ * told. */
+bool options_print_help(const struct option_set *sets, size_t set_count, int line_max,
+                        struct buf *out);
+
+/* The option lists of the man page (roff), and `name=value` lines with their origin. */
 void options_print_man(const struct option_set *sets, size_t set_count, struct buf *out);
 void options_print_config(const struct options *options, struct buf *out);
+
+/* A bash function of that name that completes flags, choices and files, and `words` (NULL: none)
+ * where no flag is. */
+void options_print_completion(const struct option_set *sets, size_t set_count, const char *function,
+                              const char *words, struct buf *out);
 
 #endif

@@ -14,22 +14,109 @@ static void option_put_flag(const struct option *option, struct buf *out)
         buf_format(out, " %s", secret ? "FILE" : option->argument ? option->argument : "VALUE");
 }
 
-void options_print_help(const struct option_set *sets, size_t set_count, struct buf *out)
+enum { COLUMNS = 80, FLAG_MAX = 32 };
+
+static int lines_of(const struct buf *text)
 {
+    int lines = 0;
+    for (size_t i = 0; i < text->size; i++)
+        lines += text->data[i] == '\n';
+    return lines;
+}
+
+/* Puts words from column `at` on, going on below it where a line is full. */
+static void words_put(struct buf *out, const char *words, int at)
+{
+    int column = at;
+    while (*words) {
+        int size = (int)strcspn(words, " ");
+        if (column > at && column + 1 + size > COLUMNS) {
+            buf_format(out, "\n%*s", at, "");
+            column = at;
+        }
+        buf_format(out, "%s%.*s", column > at ? " " : "", size, words);
+        column += size + (column > at);
+        words += size + strspn(words + size, " ");
+    }
+    buf_char(out, '\n');
+}
+
+/* A flag and what it is; its preset where there is room for it. */
+static void option_put_line(const struct option *option, int width, struct buf *out)
+{
+    struct buf flag = {0}, text = {0};
+    bool preset = option->preset && *option->preset && option->type != OPTION_SWITCH;
+    option_put_flag(option, &flag);
+    buf_text(&text, option->summary);
+    if (preset && 3 + (size_t)width + text.size + strlen(option->preset) + 3 <= COLUMNS)
+        buf_format(&text, " (%s)", option->preset);
+    buf_format(out, "  %-*s ", width, flag.data);
+    words_put(out, text.data, 3 + ((int)flag.size > width ? (int)flag.size : width));
+    buf_free(&flag);
+    buf_free(&text);
+}
+
+static int flags_width(const struct option_set *sets, size_t set_count)
+{
+    int width = 0;
     struct buf flag = {0};
     for (size_t s = 0; s < set_count; s++) {
-        buf_format(out, "\n%s:\n", sets[s].title);
         for (size_t i = 0; i < sets[s].count; i++) {
-            const struct option *option = &sets[s].options[i];
             buf_clear(&flag);
-            option_put_flag(option, &flag);
-            buf_format(out, "  %-32s %s", flag.data, option->summary);
-            if (option->preset && *option->preset && option->type != OPTION_SWITCH)
-                buf_format(out, " (%s)", option->preset);
-            buf_char(out, '\n');
+            option_put_flag(&sets[s].options[i], &flag);
+            width = (int)flag.size > width ? (int)flag.size : width;
         }
     }
     buf_free(&flag);
+    return width < FLAG_MAX ? width : FLAG_MAX;
+}
+
+/* The flags alone of sets that there is no room for. */
+static void sets_put_names(const struct option_set *sets, size_t set_count, struct buf *out)
+{
+    struct buf names = {0};
+    for (size_t s = 0; s < set_count; s++) {
+        for (size_t i = 0; i < sets[s].count; i++)
+            buf_format(&names, "--%s%s ", sets[s].options[i].name,
+                       sets[s].options[i].flags & OPTION_SECRET ? "-file" : "");
+    }
+    buf_text(out, "Also: ");
+    words_put(out, names.data, 6);
+    buf_free(&names);
+}
+
+/* The first `full` sets with all their options, the others by name. */
+static void sets_put(const struct option_set *sets, size_t set_count, size_t full, bool airy,
+                     struct buf *out)
+{
+    int width = flags_width(sets, full);
+    buf_clear(out);
+    for (size_t s = 0; s < full; s++) {
+        buf_format(out, "%s%s:\n", airy ? "\n" : "", sets[s].title);
+        for (size_t i = 0; i < sets[s].count; i++)
+            option_put_line(&sets[s].options[i], width, out);
+    }
+    if (full < set_count) {
+        buf_text(out, airy ? "\n" : "");
+        sets_put_names(sets + full, set_count - full, out);
+    }
+}
+
+bool options_print_help(const struct option_set *sets, size_t set_count, int line_max,
+                        struct buf *out)
+{
+    struct buf text = {0};
+    size_t full = set_count;
+    bool airy = true;
+    sets_put(sets, set_count, full, airy, &text);
+    while (line_max && lines_of(&text) > line_max && (airy || full > 1)) {
+        full -= !airy;
+        airy = !airy;
+        sets_put(sets, set_count, full, airy, &text);
+    }
+    buf_put(out, text.data ? text.data : "", text.size);
+    buf_free(&text);
+    return full == set_count;
 }
 
 /* Roff takes a leading dash for a hyphen and a leading dot for a request. */

@@ -1,6 +1,7 @@
 /* tool.c - how every tool starts and ends. SPDX-License-Identifier: Apache-2.0 */
 #include "base/tool.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #define VOTEPIPE_VERSION "0.1.0"
 #endif
 
-enum { SETS_MAX = 12 };
+enum { SETS_MAX = 12, SCREEN_LINES = 24, FRAME_LINES = 4 };
 
 static const char *const level_choices[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_choices[] = {"logfmt", "json", NULL};
@@ -26,14 +27,32 @@ static const struct option log_options[] = {
 };
 /* clang-format on */
 
+/* A screen's worth of help, or all of it. */
 static void tool_print_help(const struct tool *tool, const struct option_set *sets, size_t count,
-                            struct buf *out)
+                            bool all, struct buf *out)
 {
     buf_format(out, "Usage: %s %s\n%s\n", tool->name, tool->usage, tool->purpose);
-    options_print_help(sets, count, out);
-    buf_text(out, "\nOther:\n"
-                  "  --help  --version  --print-config\n"
-                  "Each flag has a variable: --kafka-brokers is VOTE_KAFKA_BROKERS.\n");
+    bool told = options_print_help(sets, count, all ? 0 : SCREEN_LINES - FRAME_LINES, out);
+    buf_format(out, "Other: --help %s--version --print-config\n", told ? "" : "--help=all ");
+    buf_text(out, "Each flag has a variable: --log-level is VOTE_LOG_LEVEL.\n");
+}
+
+/* "_vote_admin_forget_user": a name that bash takes. */
+static void tool_print_completion(const struct tool *tool, const struct option_set *sets,
+                                  size_t count, struct buf *out)
+{
+    struct buf function = {0};
+    buf_format(&function, "_%s%s%s", tool->name, tool->command ? "_" : "",
+               tool->command ? tool->command : "");
+    for (size_t i = 0; i < function.size; i++)
+        function.data[i] = function.data[i] == '-' ? '_' : function.data[i];
+    if (!tool->command)
+        buf_format(out, "# bash completion of %s\n# shellcheck shell=bash disable=SC2207\n",
+                   tool->name);
+    options_print_completion(sets, count, function.data, tool->words, out);
+    if (!tool->command)
+        buf_format(out, "complete -o default -F %s %s\n", function.data, tool->name);
+    buf_free(&function);
 }
 
 /* Answers a question about the tool itself; true when that is all that was asked. */
@@ -42,11 +61,15 @@ static bool tool_answer(const struct tool *tool, const struct option_set *sets, 
 {
     struct buf out = {0};
     if (!strcmp(flag, "--help") || !strcmp(flag, "-h"))
-        tool_print_help(tool, sets, count, &out);
+        tool_print_help(tool, sets, count, false, &out);
+    else if (!strcmp(flag, "--help=all"))
+        tool_print_help(tool, sets, count, true, &out);
     else if (!strcmp(flag, "--version"))
         buf_format(&out, "%s %s\n", tool->name, VOTEPIPE_VERSION);
     else if (!strcmp(flag, "--print-man"))
         options_print_man(sets, count, &out);
+    else if (!strcmp(flag, "--print-completion"))
+        tool_print_completion(tool, sets, count, &out);
     bool answered = out.size > 0;
     if (answered)
         fwrite(out.data, 1, out.size, stdout);
@@ -100,6 +123,9 @@ int tool_run(const struct tool *tool, int argc, char **argv)
     }
     bool done = options_parse(&options, sets, tool->set_count + 1, kept, argv, &error) &&
                 tool_execute(tool, &options, &log, print_config, &error);
+    if (done && (fflush(stdout) || ferror(stdout)))
+        done =
+            error_set(&error, ERROR_UNAVAILABLE, "unable to write to stdout: %s", strerror(errno));
     int code = done ? 0 : tool_fail(tool, &error);
     options_free(&options);
     return code;

@@ -9,9 +9,11 @@
 #include "base/option.h"
 
 struct tool {
-    const char *name;              /* vote-tail */
-    const char *purpose;           /* one sentence for --help */
-    const char *usage;             /* what follows the name: "[-t TOPIC] [-f]" */
+    const char *name;    /* vote-tail */
+    const char *purpose; /* one sentence for --help */
+    const char *usage;   /* what follows the name: "[-t TOPIC] [-f]" */
+    const char *command; /* NULL, or which of the tool's commands this is */
+    const char *words;   /* what a word that is no flag may be: "import export"; or NULL */
     const struct option_set *sets; /* the tool's own options; log options are added */
     size_t set_count;
     size_t argument_max; /* words that are not flags */
@@ -21,8 +23,8 @@ struct tool {
     bool (*run)(void *config, const struct options *options, struct log *log, struct error *error);
 };
 
-/* Parses, answers --help, --version, --print-config and --print-man, runs, and returns the exit
- * code. A fatal error is one line on stderr: "vote-tail: fatal: <sentence>". */
+/* Parses, answers --help, --version, --print-config, --print-man and --print-completion, runs, and
+ * returns the exit code. A fatal error is one line on stderr: "vote-tail: fatal: <sentence>". */
 int tool_run(const struct tool *tool, int argc, char **argv);
 
 #endif

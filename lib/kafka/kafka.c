@@ -51,8 +51,10 @@ rd_kafka_conf_t *kafka_conf(const struct kafka_config *config, const char *const
     rd_kafka_conf_set_error_cb(conf, kafka_on_error);
     rd_kafka_conf_set_log_cb(conf, kafka_on_log);
     rd_kafka_conf_set_opaque(conf, health);
+    /* A request that is small must not wait until the one before it is acknowledged. */
     bool set = conf_set(conf, "bootstrap.servers", config->brokers, error) &&
-               conf_set(conf, "reconnect.backoff.max.ms", "1000", error);
+               conf_set(conf, "reconnect.backoff.max.ms", "1000", error) &&
+               conf_set(conf, "socket.nagle.disable", "true", error);
     for (; set && *pairs; pairs += 2)
         set = conf_set(conf, pairs[0], pairs[1], error);
     for (size_t i = 0; set && i < config->properties.count; i++)
@@ -174,4 +176,10 @@ bool kafka_header_text(const rd_kafka_message_t *message, const char *name, char
     memcpy(text, value, length);
     text[length] = '\0';
     return true;
+}
+
+bool kafka_header_is(const rd_kafka_message_t *message, const char *name, const char *text)
+{
+    char found[64];
+    return kafka_header_text(message, name, found, sizeof found) && !strcmp(found, text);
 }

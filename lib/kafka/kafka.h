@@ -55,6 +55,10 @@ void kafka_traceparent(const rd_kafka_headers_t *headers, char traceparent[TRACE
 bool kafka_header_text(const rd_kafka_message_t *message, const char *name, char *text, size_t size)
     __attribute__((warn_unused_result));
 
+/* True when the last header of that name is exactly this text of at most 63 bytes. */
+bool kafka_header_is(const rd_kafka_message_t *message, const char *name, const char *text)
+    __attribute__((warn_unused_result));
+
 /* Takes over an incoming traceparent's trace id and its sampled bit with a new parent id; NULL or
  * malformed: a new trace, which is sampled (W3C Trace Context section 3.2). */
 void traceparent_continue(const char *incoming, char traceparent[TRACEPARENT_SIZE]);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # embed.sh - writes C that holds text files: `embed.sh migrations FILE.sql...`, `embed.sh scripts FILE.lua...`,
-# `embed.sh openapi FILE.json`.
+# `embed.sh openapi FILE.json`, `embed.sh keys FILE`.
 # SPDX-License-Identifier: Apache-2.0
 set -euo pipefail
 
@@ -21,6 +21,10 @@ if [[ $kind == migrations ]]; then
     printf '};\n\nconst size_t migration_count = %d;\n' "$#"
 elif [[ $kind == openapi ]]; then
     printf '#include "vote/openapi.h"\n\nconst char openapi_json[] =\n'
+    quote "$1"
+    printf '    ;\n'
+elif [[ $kind == keys ]]; then
+    printf 'extern const char default_keys[];\n\nconst char default_keys[] =\n'
     quote "$1"
     printf '    ;\n'
 else

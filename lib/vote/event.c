@@ -111,6 +111,16 @@ void request_encode(const struct request *request, struct buf *json)
     buf_char(json, '}');
 }
 
+void forget_encode(const struct forget *forget, struct buf *json)
+{
+    buf_char(json, '{');
+    buf_member_text(json, "request_id", forget->request_id);
+    buf_member_text(json, "user_id", forget->user_id);
+    buf_member_int(json, "seq", forget->seq);
+    member_time(json, "accepted_at", forget->accepted_at_ms);
+    buf_char(json, '}');
+}
+
 void result_encode(const struct result *result, struct buf *json)
 {
     request_encode_head(result->request, json);
@@ -164,15 +174,21 @@ static bool member_id(const json_t *object, const char *name, char id[VOTE_ID_SI
     return true;
 }
 
-static bool request_decode_ids(struct request *request, const json_t *object, struct error *error)
+static bool member_request_id(const json_t *object, char id[REQUEST_ID_SIZE], struct error *error)
 {
     const char *text = member_text(object, "request_id", error);
     if (!text)
         return false;
     if (!request_id_is_valid(text, strlen(text)))
         return error_set(error, ERROR_DATA, "request_id is not a UUID");
-    memcpy(request->request_id, text, REQUEST_ID_SIZE);
-    return member_id(object, "user_id", request->user_id, error) &&
+    memcpy(id, text, REQUEST_ID_SIZE);
+    return true;
+}
+
+static bool request_decode_ids(struct request *request, const json_t *object, struct error *error)
+{
+    return member_request_id(object, request->request_id, error) &&
+           member_id(object, "user_id", request->user_id, error) &&
            member_id(object, "project_id", request->project_id, error);
 }
 
@@ -192,18 +208,27 @@ static bool request_decode_vote(struct request *request, const json_t *object, s
     return true;
 }
 
-static bool request_decode_rest(struct request *request, const json_t *object, struct error *error)
+/* When, on the two clocks that a vote has. */
+static bool members_when(const json_t *object, int64_t *accepted_at_ms, int64_t *value,
+                         struct error *error)
 {
     const json_t *seq = json_object_get(object, "seq");
-    const json_t *variant = json_object_get(object, "variant");
     const char *accepted_at = member_text(object, "accepted_at", error);
     if (!accepted_at)
         return false;
-    if (!clock_parse_ms(accepted_at, &request->accepted_at_ms))
+    if (!clock_parse_ms(accepted_at, accepted_at_ms))
         return error_set(error, ERROR_DATA, "accepted_at is not an RFC 3339 time");
     if (!json_is_integer(seq) || json_integer_value(seq) <= 0)
         return error_set(error, ERROR_DATA, "seq is not a positive whole number");
-    request->seq = json_integer_value(seq);
+    *value = json_integer_value(seq);
+    return true;
+}
+
+static bool request_decode_rest(struct request *request, const json_t *object, struct error *error)
+{
+    const json_t *variant = json_object_get(object, "variant");
+    if (!members_when(object, &request->accepted_at_ms, &request->seq, error))
+        return false;
     if (variant && (!json_is_string(variant) || !variant_is_valid(json_string_value(variant))))
         return error_set(error, ERROR_DATA, "variant is no text of at most 32 characters");
     if (variant)
@@ -242,6 +267,22 @@ bool request_decode(struct request *request, const void *json, size_t size, stru
 {
     json_t *object = object_load(json, size, error);
     bool decoded = object && request_take(request, object, error);
+    json_decref(object);
+    return decoded;
+}
+
+static bool forget_take(struct forget *forget, const json_t *object, struct error *error)
+{
+    *forget = (struct forget){0};
+    return member_request_id(object, forget->request_id, error) &&
+           member_id(object, "user_id", forget->user_id, error) &&
+           members_when(object, &forget->accepted_at_ms, &forget->seq, error);
+}
+
+bool forget_decode(struct forget *forget, const void *json, size_t size, struct error *error)
+{
+    json_t *object = object_load(json, size, error);
+    bool decoded = object && forget_take(forget, object, error);
     json_decref(object);
     return decoded;
 }

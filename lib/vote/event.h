@@ -63,6 +63,21 @@ struct result {
     int64_t committed_at_ms;
 };
 
+/* vote.user.forgotten.v1: what the user has asked for up to `seq` is to be gone. It stands in
+ * vote.requests with the user's id as its key, once in each partition: behind it, nothing older of
+ * the user is left there to be applied. */
+#define EVENT_FORGOTTEN "vote.user.forgotten.v1"
+struct forget {
+    char request_id[REQUEST_ID_SIZE];
+    char user_id[VOTE_ID_SIZE];
+    int64_t seq;            /* on the clock of requests' seq */
+    int64_t accepted_at_ms; /* Unix milliseconds */
+};
+
+void forget_encode(const struct forget *forget, struct buf *json);
+bool forget_decode(struct forget *forget, const void *json, size_t size, struct error *error)
+    __attribute__((warn_unused_result));
+
 void request_encode(const struct request *request, struct buf *json);
 
 /* Reads the JSON of a vote.requests record. Refuses what could never be applied, naming the member,

@@ -26,6 +26,11 @@ void key_of_recent(char key[KEY_SIZE], const char *user_id)
     snprintf(key, KEY_SIZE, "vote:recent:{%s}", user_id);
 }
 
+void key_of_user_cache(char key[KEY_SIZE], const char *user_id)
+{
+    snprintf(key, KEY_SIZE, "cache:user:%s:votes", user_id);
+}
+
 void key_of_upvotes(char key[KEY_SIZE], const char *user_id)
 {
     snprintf(key, KEY_SIZE, "user:%s:upvotes", user_id);

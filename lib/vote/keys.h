@@ -11,6 +11,9 @@
     "vote:touched" /* projects with votes on their way, by when they last got one                  \
                     */
 
+/* Raised by vote-invalidate before it purges the leaderboard: who fills that cache looks at it. */
+#define KEY_LEADERBOARD_MARK "cache:mark:leaderboard"
+
 enum { KEY_SIZE = 32 + VOTE_ID_SIZE };
 
 /* A project's keys carry it in braces: Redis Cluster keeps them on one node, where a script can
@@ -25,6 +28,7 @@ void key_of_request(char key[KEY_SIZE], const char *request_id); /* vote:request
 void key_of_rate(char key[KEY_SIZE], const char *user_id);       /* vote:rate:{<user>} */
 void key_of_recent(char key[KEY_SIZE], const char *user_id);     /* vote:recent:{<user>} */
 void key_of_upvotes(char key[KEY_SIZE], const char *user_id);    /* user:<id>:upvotes */
+void key_of_user_cache(char key[KEY_SIZE], const char *user_id); /* cache:user:<id>:votes */
 
 enum { REQUEST_KEPT_S = 24 * 3600 }; /* a request's hash, a user's recent votes */
 #define REQUEST_KEPT_S_TEXT "86400"

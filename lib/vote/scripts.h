@@ -15,5 +15,6 @@ extern const struct redis_script script_answered;
 extern const struct redis_script script_sweep;
 extern const struct redis_script script_forget;
 extern const struct redis_script script_drop;
+extern const struct redis_script script_recent;
 
 #endif

@@ -5,6 +5,6 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$(dirname "$0")/stack.sh"
 shopt -s nullglob
-logs=("$run"/*/{postgres,redis,kafka,vote-ingest,vote-commit}.log)
+logs=("$run"/*/{postgres,redis,kafka,vote-ingest,vote-commit,vote-invalidate,vote-notify}.log)
 ((${#logs[@]})) || die "logs: there is no stack in $run (make up)"
 if [[ -t 1 ]]; then exec tail -n "${N:-50}" -F "${logs[@]}"; else exec tail -n "${N:-50}" "${logs[@]}"; fi

@@ -10,11 +10,11 @@ line() { # NAME PORT READY_COMMAND...
     shift 2
     if ! pid=$(running_pid "$run/$name"); then
         down=1
-        printf '%-12s down\n' "$name"
+        printf '%-15s down\n' "$name"
         return
     fi
     if "$@" >/dev/null 2>&1; then ready=yes; else down=1; fi
-    printf '%-12s up    pid %-8s port %-6s ready %s\n' "$name" "$pid" "$port" "$ready"
+    printf '%-15s up    pid %-8s port %-6s ready %s\n' "$name" "$pid" "$port" "$ready"
 }
 
 # shellcheck disable=SC2317 # line calls it

@@ -58,7 +58,7 @@ cat <<SAY
 API        http://127.0.0.1:$PORT_API
 Socket.IO  http://127.0.0.1:$PORT_NOTIFY
 Metrics    http://127.0.0.1:$PORT_ADMIN_INGEST/metrics (ingest), http://127.0.0.1:$PORT_ADMIN_COMMIT/metrics (commit),
-           http://127.0.0.1:$PORT_ADMIN_NOTIFY/metrics (notify)
+           http://127.0.0.1:$PORT_ADMIN_INVALIDATE/metrics (invalidate), http://127.0.0.1:$PORT_ADMIN_NOTIFY/metrics (notify)
 Kafka      127.0.0.1:$PORT_KAFKA    Postgres 127.0.0.1:$PORT_POSTGRES    Redis 127.0.0.1:$PORT_REDIS
 Logs       ${run#"$root"/}/*/*.log (make logs)
 

@@ -56,7 +56,10 @@ static void check_result(const struct request *request)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct request request;
+    struct forget forget;
     struct error error = {0};
+    if (forget_decode(&forget, data, size, &error))
+        assert(id_is_valid(forget.user_id, strlen(forget.user_id)) && forget.seq > 0);
     if (request_decode(&request, data, size, &error)) {
         check_request(&request);
         check_reads_back(&request);

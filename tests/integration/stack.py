@@ -104,6 +104,8 @@ class Tool:
 
 
 class Stack:
+    kafka_env = KAFKA_ENV
+
     def __init__(self, directory):
         self.directory = str(directory)
         self.ports = {name: free_port() for name in ("postgres", "redis", "kafka", "controller", "api")}
@@ -123,7 +125,7 @@ class Stack:
             arguments.append(str(self.ports[name]))
         if verb == "start" and name == "kafka":
             arguments.append(str(self.ports["controller"]))
-        subprocess.run(arguments, check=True, timeout=300, env={**os.environ, **KAFKA_ENV})
+        subprocess.run(arguments, check=True, timeout=300, env={**os.environ, **self.kafka_env})
 
     def start_servers(self):
         for name in ("postgres", "redis", "kafka"):

@@ -11,6 +11,9 @@ from stack import die_with_parent, free_port, wait_until
 from test_api import *  # noqa: F401,F403 - collected here again, with this module's stack
 from test_guarantees import test_G1_flushall_during_a_run_loses_nothing_and_the_api_is_right_again  # noqa: F401
 from test_guarantees import test_G2_ten_kills_of_vote_commit_count_nothing_twice  # noqa: F401
+from test_invalidate import invalidator  # noqa: F401
+from test_invalidate import test_a_pattern_is_purged_by_scan_when_it_is_asked_for  # noqa: F401
+from test_invalidate import test_what_a_vote_has_changed_is_purged_and_nothing_else  # noqa: F401
 from test_vote import *  # noqa: F401,F403
 
 # What has nothing to do with Redis is not run twice.

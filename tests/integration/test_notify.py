@@ -1,8 +1,11 @@
 # test_notify.py - what open browsers are told. SPDX-License-Identifier: Apache-2.0
+import datetime
 import json
+import os
 import random
 import signal
 import socket
+import statistics
 import threading
 import time
 import uuid
@@ -58,11 +61,15 @@ class Browser:
         self.client.disconnect()
 
 
+def hello(token):
+    return "40" + (json.dumps({"token": token}) if token else "")
+
+
 class Wire(Browser):
     """The same over the bare protocol, in the order of the wire, which the client above does not keep: it has a thread for
     each message."""
 
-    def __init__(self, url, transport="websocket"):
+    def __init__(self, url, transport="websocket", token=None):
         self.events, self.closed, self.asked = [], 0, False
         self.session, self.url = requests.Session(), url + "/socket.io/?EIO=4&transport="
         if transport == "websocket":
@@ -73,7 +80,7 @@ class Wire(Browser):
             self.url += f"polling&sid={sid}"
             self.receive = lambda: self.session.get(self.url, timeout=60).text.split("\x1e")
             self.send = lambda packet: requests.post(self.url, packet, timeout=20)
-        self.send("40")
+        self.send(hello(token))
         self.thread = threading.Thread(target=self.read, daemon=True)
         self.thread.start()
 
@@ -298,48 +305,137 @@ def test_between_snapshot_and_events_there_is_no_gap(stack, project, notifier, b
         browser.close()
 
 
-def test_a_client_that_never_reads_harms_nobody_and_costs_little(stack, notifier, browse):
-    tool, url = notifier("--conflate", "0", "--queue-bytes", "64KiB")
-    names = [f"slow-{uuid.uuid4().hex[:8]}-{n}" for n in range(40)]
-    stack.add_projects(*names)
-    reader = browse(url)
-    reader.subscribe(*names)
-    port = int(url.rsplit(":", 1)[1])
-    slow = socket.create_connection(("127.0.0.1", port))
-    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-    slow.sendall(upgrade(port))
-    assert b"101" in slow.recv(100)  # the last that it reads
-    slow.sendall(frame("40") + frame('42["subscribe",%s]' % json.dumps({"project_ids": names})))
-    wait_until(lambda: metric(tool, "vote_notify_sockets") == 2, 10, "both")
-    before = int(open(f"/proc/{tool.process.pid}/statm").read().split()[1]) * 4096
-    results = [result_of(names[n % 40], n // 40 + 1) for n in range(40000)]
-    produce_results(stack, results)
-    last = {name: max(v["version"] for _, v in results if v["project_id"] == name) for name in names}
-    newest = lambda name: max((p["version"] for p in reader.of(name, "vote:cast")), default=0)
-    wait_until(lambda: all(newest(name) == last[name] for name in names), 60, "the reader has all")
-    after = int(open(f"/proc/{tool.process.pid}/statm").read().split()[1]) * 4096
+# How long clients do not read: with VOTE_SLOW_SECONDS=60 pings come as by default, otherwise as much sooner.
+SLOW_SECONDS = float(os.environ.get("VOTE_SLOW_SECONDS", "10"))
+SLOW_RATE, SLOW_TICK_SECONDS = 1000, 0.05
+
+
+class Watcher(Wire):
+    """A client that reads: the newest version of each project, the requests that are its own, and how late each was."""
+
+    def __init__(self, url, token):
+        self.newest, self.own, self.late_ms = {}, [], []
+        super().__init__(url, token=token)
+
+    def take(self, packet):
+        if not packet.startswith('42["vote:cast"'):
+            super().take(packet)
+            return
+        told = json.loads(packet[2:])[1]
+        committed = datetime.datetime.fromisoformat(told["committed_at"].replace("Z", "+00:00"))
+        self.late_ms.append((time.time() - committed.timestamp()) * 1000)
+        self.newest[told["project_id"]] = told["version"]
+        if "request_id" in told:
+            self.own.append(told["request_id"])
+
+
+class Deaf:
+    """A client that subscribes and then reads nothing."""
+
+    def __init__(self, url, projects, token=None):
+        self.socket = websocket.create_connection(url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket", timeout=20,
+                                                  sockopt=((socket.SOL_SOCKET, socket.SO_RCVBUF, 2048),))
+        self.socket.send(hello(token))
+        self.socket.send('420["subscribe",%s]' % json.dumps({"project_ids": projects}))
+
+    def pong(self):
+        """As if it had read a ping."""
+        try:
+            self.socket.send("3")
+        except (OSError, websocket.WebSocketException):
+            pass  # it was closed
+
+    def read_until(self, versions):
+        """Reads what has waited, until it has these versions."""
+        newest = {}
+        while any(newest.get(project, 0) < version for project, version in versions.items()):
+            packet = self.socket.recv()
+            if packet.startswith('42["vote:cast"'):
+                told = json.loads(packet[2:])[1]
+                newest[told["project_id"]] = told["version"]
+
+
+def resident_bytes(tool):
+    return int(open(f"/proc/{tool.process.pid}/statm").read().split()[1]) * 4096
+
+
+def closed_for(tool, reason):
+    line = 'vote_notify_closed_total{reason="%s"} ' % reason
+    return next(int(text[len(line):]) for text in tool.metrics().splitlines() if text.startswith(line))
+
+
+def announce_steadily(stack, seconds, projects, users, each_second):
+    """Results at an even pace, one in ten of the first user's and the others of the second's: the versions they end at, and the
+    requests of the first user."""
+    producer, versions, requests_of_first, begun, ticks = results_producer(stack), dict.fromkeys(projects, 0), [], time.monotonic(), 0
+    while ticks < seconds / SLOW_TICK_SECONDS:
+        if ticks % round(1 / SLOW_TICK_SECONDS) == 0:
+            each_second()
+        for _ in range(round(SLOW_RATE * SLOW_TICK_SECONDS)):
+            number = sum(versions.values())
+            project, user = projects[number % len(projects)], users[number % 10 > 0]
+            versions[project] += 1
+            kind, result = result_of(project, versions[project], user)
+            if user == users[0]:
+                requests_of_first.append(result["request_id"])
+            produce_result(producer, kind, result)
+        ticks += 1
+        time.sleep(max(0, begun + ticks * SLOW_TICK_SECONDS - time.monotonic()))
+    assert producer.flush(60) == 0
+    return versions, requests_of_first
+
+
+def test_clients_that_never_read_harm_nobody_and_cost_little(stack, notifier):
+    tool, url = notifier("--conflate", "0", "--queue-bytes", "64KiB", "--ping-interval", f"{SLOW_SECONDS * 1000 * 25 // 60:.0f}ms",
+                         "--ping-timeout", f"{SLOW_SECONDS * 1000 * 20 // 60:.0f}ms")
+    projects, users = [f"slow-{uuid.uuid4().hex[:8]}-{n}" for n in range(40)], ["reads-" + uuid.uuid4().hex[:8], "deaf-" + uuid.uuid4().hex[:8]]
+    stack.add_projects(*projects)
+    reader = Watcher(url, stack.token(users[0]))
+    reader.subscribe(*projects)
+    silent, public, owner = Deaf(url, projects), Deaf(url, projects), Deaf(url, projects, stack.token(users[1]))
+    wait_until(lambda: metric(tool, "vote_notify_sockets") == 4, 10, "all of them")
+    resident = [resident_bytes(tool)]
+
+    def each_second():
+        resident.append(resident_bytes(tool))
+        public.pong(), owner.pong()
+
+    versions, own = announce_steadily(stack, SLOW_SECONDS, projects, users, each_second)
+    wait_until(lambda: all(reader.newest.get(project) == version for project, version in versions.items()), 20, "the reader has the newest")
+    wait_until(lambda: len(reader.own) >= len(own), 20, "the reader has its own")
+    each_second()
+    late_ms = statistics.quantiles(reader.late_ms, n=100)
+    print(f"{SLOW_SECONDS:g} s, {sum(versions.values())} results: the reader was told within p50 {late_ms[49]:.1f} ms, p95 {late_ms[94]:.1f} ms, "
+          f"p99 {late_ms[98]:.1f} ms; memory {resident[0] / 2**20:.1f} MiB + {(max(resident) - resident[0]) / 2**20:.1f} MiB; "
+          f"{metric(tool, 'vote_notify_conflated_total'):.0f} counts replaced for slow clients")
+    assert sorted(reader.own) == sorted(own) and late_ms[94] < 500
     quarantine = 512 if "asan" in BIN else 0  # what the address sanitizer keeps of freed memory
-    assert after - before < (24 + quarantine) * 1024 * 1024
-    text = tool.metrics()
-    closed = [line for line in text.splitlines() if line.startswith('vote_notify_closed_total{reason="slow') or line.startswith('vote_notify_closed_total{reason="ping')]
-    assert metric(tool, "vote_notify_conflated_total") > 0 or any(not line.endswith(" 0") for line in closed), text
-    slow.close()
+    assert max(resident) - resident[0] < (8 + quarantine) * 2**20
+    # One gets the newest when it reads again, one has answered no ping, and one has votes of its own that no other replaces.
+    public.read_until(versions)
+    wait_until(lambda: closed_for(tool, "ping timeout") == 1, 20, "the silent one closed")
+    wait_until(lambda: closed_for(tool, "slow client") == 1, 20, "the owner of votes closed")
+    assert metric(tool, "vote_notify_conflated_total") > 0
+    for client in (reader, silent, public, owner):
+        client.socket.close()
 
 
-def result_of(project, version, user="nobody"):
+def result_of(project, version, user):
+    """A result that is committed now."""
+    committed_at = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:23] + "Z"
     return ("vote.cast.v1", {"request_id": str(uuid.uuid4()), "user_id": user, "project_id": project, "vote_type": "up", "previous": "none",
                              "action": "created", "upvotes": version, "downvotes": 0, "vote_count": version, "community_score": 0.5,
-                             "version": version, "seq": version, "accepted_at": "2026-11-25T00:00:00.000Z", "committed_at": "2026-11-25T00:00:00.010Z"})
+                             "version": version, "seq": version, "accepted_at": "2026-11-25T00:00:00.000Z", "committed_at": committed_at})
 
 
-def produce_results(stack, results):
+def results_producer(stack):
     from confluent_kafka import Producer
-    producer = Producer({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"], "partitioner": "murmur2_random",
-                         "queue.buffering.max.messages": 200000})
-    for kind, value in results:
-        producer.produce("vote.results", key=value["project_id"], value=json.dumps(value), headers=[("ce_type", kind)])
-        producer.poll(0)
-    assert producer.flush(60) == 0
+    return Producer({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"], "partitioner": "murmur2_random", "linger.ms": 1})
+
+
+def produce_result(producer, kind, result):
+    producer.produce("vote.results", key=result["project_id"], value=json.dumps(result), headers=[("ce_type", kind)])
+    producer.poll(0)
 
 
 def test_two_instances_have_all_results(stack, project, token, notifier, browse):
@@ -367,6 +463,17 @@ def test_kafka_away_clients_stay_and_end_at_the_right_counts(stack, project, not
         wait_until(lambda: stack.vote(token, project, "up", toggle=False).status_code == 202, 20)
     wait_until(lambda: browser.of(project, "vote:cast") and browser.of(project, "vote:cast")[-1]["upvotes"] == 5, 60, "the right counts")
     assert browser.closed == 0
+
+
+def test_postgres_away_is_noticed_though_nobody_asks_for_counts(stack, project, notifier, browse):
+    tool, url = notifier()
+    stack.server("stop", "postgres")
+    try:
+        wait_until(lambda: "postgres\":\"not ready" in readyz(tool), 5, "health says so")
+    finally:
+        stack.server("start", "postgres")
+    wait_until(lambda: "postgres\":\"ok" in readyz(tool), 5, "health says so")
+    assert browse(url).subscribe(project)["ok"] is True
 
 
 def readyz(tool):

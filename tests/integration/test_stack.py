@@ -59,12 +59,12 @@ def test_up_ends_with_a_stack_that_takes_votes(up):
 
 def test_up_again_does_nothing_that_is_done(up):
     again = script("up.sh", *up[:2])
-    assert again.returncode == 0 and again.stdout.count("already running") == 6
+    assert again.returncode == 0 and again.stdout.count("already running") == 7
 
 
 def test_status_shows_each_process(up):
     status = script("status.sh", *up[:2])
-    assert status.returncode == 0 and status.stdout.count("ready yes") == 6
+    assert status.returncode == 0 and status.stdout.count("ready yes") == 7
 
 
 def test_a_killed_server_is_down_in_status_and_up_brings_it_back(up):

@@ -137,6 +137,37 @@ static void a_step_has_its_name(void **state)
     assert_int_equal(vote_action_between(VOTE_NONE, VOTE_NONE), ACTION_UNCHANGED);
 }
 
+static void a_wish_to_be_forgotten_reads_back_as_it_was(void **state)
+{
+    (void)state;
+    struct buf json = {0};
+    struct forget read;
+    struct error error;
+    const struct forget wish = {.request_id = "0193a000-0000-7000-8000-000000000001",
+                                .user_id = "u1",
+                                .seq = 1795457019594001,
+                                .accepted_at_ms = 1795457019594};
+    forget_encode(&wish, &json);
+    assert_true(forget_decode(&read, json.data, json.size, &error));
+    assert_string_equal(read.request_id, wish.request_id);
+    assert_string_equal(read.user_id, "u1");
+    assert_true(read.seq == wish.seq && read.accepted_at_ms == wish.accepted_at_ms);
+    buf_free(&json);
+}
+
+static void a_wish_of_nobody_is_refused(void **state)
+{
+    (void)state;
+    static const char json[] =
+        "{\"request_id\":\"0193a000-0000-7000-8000-000000000001\","
+        "\"user_id\":\"u 1\",\"seq\":1,\"accepted_at\":\"2026-11-23T18:03:39Z\"}";
+    struct forget read;
+    struct error error;
+    assert_false(forget_decode(&read, json, sizeof json - 1, &error));
+    assert_non_null(strstr(error.text, "user_id"));
+    assert_null(strstr(error.text, "u 1"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +178,8 @@ int main(void)
         cmocka_unit_test(what_is_no_object_is_refused),
         cmocka_unit_test(the_event_type_says_what_happened),
         cmocka_unit_test(a_step_has_its_name),
+        cmocka_unit_test(a_wish_to_be_forgotten_reads_back_as_it_was),
+        cmocka_unit_test(a_wish_of_nobody_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -108,6 +108,56 @@ static void flags_may_stand_among_arguments(void **state)
     options_free(&options);
 }
 
+static const char *const colours[] = {"red", "green", NULL};
+static const struct option told_options[] = {
+    {.name = "colour",
+     .letter = 'c',
+     .type = OPTION_TEXT,
+     .choices = colours,
+     .argument = "NAME",
+     .summary = "one of those that there are, or another one that is not among them at all"},
+    {.name = "file", .type = OPTION_TEXT, .argument = "FILE", .summary = "where it is"},
+    {.name = "secret", .type = OPTION_TEXT, .flags = OPTION_SECRET, .summary = "what it is"},
+};
+static const struct option_set told_sets[] = {{"First", told_options, 2, NULL},
+                                              {"Second", told_options + 2, 1, NULL}};
+
+static void help_that_does_not_fit_names_the_last_sets_only(void **state)
+{
+    (void)state;
+    struct buf all = {0}, some = {0};
+    assert_true(options_print_help(told_sets, 2, 0, &all));
+    assert_non_null(strstr(all.data, "what it is"));
+    assert_false(options_print_help(told_sets, 2, 5, &some));
+    assert_null(strstr(some.data, "what it is"));
+    assert_non_null(strstr(some.data, "Also: --secret-file\n"));
+    assert_non_null(strstr(some.data, "where it is"));
+    buf_free(&all);
+    buf_free(&some);
+}
+
+static void help_is_eighty_columns_wide(void **state)
+{
+    (void)state;
+    struct buf text = {0};
+    assert_true(options_print_help(told_sets, 2, 0, &text));
+    for (const char *line = text.data; *line; line += strcspn(line, "\n") + 1)
+        assert_true(strcspn(line, "\n") <= 80);
+    buf_free(&text);
+}
+
+static void the_completion_offers_choices_files_and_words(void **state)
+{
+    (void)state;
+    struct buf text = {0};
+    options_print_completion(told_sets, 2, "_x", "one two", &text);
+    assert_non_null(strstr(text.data, "-c | --colour) COMPREPLY=($(compgen -W 'red green'"));
+    assert_non_null(strstr(text.data, "--file) COMPREPLY=($(compgen -f"));
+    assert_non_null(strstr(text.data, "--secret-file) COMPREPLY=($(compgen -f"));
+    assert_non_null(strstr(text.data, "compgen -W 'one two'"));
+    buf_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +165,9 @@ int main(void)
         cmocka_unit_test(a_wrong_command_line_is_a_usage_error_that_names_it),
         cmocka_unit_test(a_bad_variable_is_a_config_error),
         cmocka_unit_test(flags_may_stand_among_arguments),
+        cmocka_unit_test(help_that_does_not_fit_names_the_last_sets_only),
+        cmocka_unit_test(help_is_eighty_columns_wide),
+        cmocka_unit_test(the_completion_offers_choices_files_and_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

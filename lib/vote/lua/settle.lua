@@ -22,7 +22,12 @@ for i = 4, #ARGV, 3 do
     end
     local newest = redis.call('HGET', KEYS[3], user)
     if not newest or newest == ARGV[i] then
-        redis.call('HSET', KEYS[2], ARGV[i + 1], ARGV[i + 2])
+        -- No field is no vote: who was forgotten leaves none.
+        if ARGV[i + 2] == '0' then
+            redis.call('HDEL', KEYS[2], ARGV[i + 1])
+        else
+            redis.call('HSET', KEYS[2], ARGV[i + 1], ARGV[i + 2])
+        end
         if newest then redis.call('HDEL', KEYS[3], user) end
     end
 end
