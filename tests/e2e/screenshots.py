@@ -12,6 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[:0] = [ROOT + "/tests/integration", ROOT + "/tests/e2e"]
 
 import conftest  # noqa: E402
+import png  # noqa: E402
 from stack import BIN, started_servers  # noqa: E402
 
 PICTURES = {
@@ -53,7 +54,9 @@ def take(stack, driver, name, options, directory):
         page.press(project, arrow, 2 if page.card(project)["pressed"][arrow == "down"] else 1)
         time.sleep(0.4)
     time.sleep(4)
-    page.do("picture", os.path.join(os.path.abspath(directory), name + ".png"))
+    path = os.path.join(os.path.abspath(directory), name + ".png")
+    page.do("picture", path)
+    png.squeeze(path)
     page.close()
 
 

@@ -20,9 +20,9 @@ function wordsOf(notice: Notice): Words {
   const title = titleOf(notice.project_id);
   switch (notice.kind) {
     case "reconciled":
-      return { tone: "note", title: "Counts corrected", text: `${title}: your vote had changed elsewhere. There is now ${formatVote(notice.user_vote)} of yours.` };
+      return { tone: "note", title: "Counts corrected", text: `${title}: your vote had changed elsewhere. You now have ${formatVote(notice.user_vote)} on it.` };
     case "failed":
-      return { tone: "bad", title: "Vote taken back", text: `${title}: it could not be counted. There is now ${formatVote(notice.user_vote)} of yours.` };
+      return { tone: "bad", title: "Vote taken back", text: `${title}: it could not be counted. You now have ${formatVote(notice.user_vote)} on it.` };
     case "rejected":
       return { tone: "bad", title: "Vote not taken", text: `${title}: ${notice.problem.detail}.` };
     case "waiting":
