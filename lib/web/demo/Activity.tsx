@@ -58,7 +58,9 @@ export function ActivityStrip() {
       <h2 id="activity">Your votes on their way</h2>
       <ol className="requests">
         {activities.map((activity) => <Row key={activity.key} activity={activity} />)}
-        {activities.length === 0 && <li className="hint">Press an arrow: its way through the pipeline shows up here, with the time of each step.</li>}
+        {activities.length === 0 && (
+          <li className="hint">Press an arrow: its way through the pipeline shows up here, with the time of each step.</li>
+        )}
       </ol>
     </section>
   );

@@ -120,7 +120,10 @@ function Content({ config, user, order }: { readonly config: DemoConfig; readonl
           <h1>What should happen next?</h1>
           <p>Press an arrow. The number moves at once, is counted exactly once, and moves in every other open browser.</p>
         </div>
-        <Toolbar count={ids.length} isStale={board.isError} isLoading={board.isPending} onRetry={() => void board.refetch()} onSort={onSort} />
+        <Toolbar
+          count={ids.length} isStale={board.isError} isLoading={board.isPending}
+          onRetry={() => void board.refetch()} onSort={onSort}
+        />
         {board.isPending && !ids.length && <Ghosts />}
         {isDown && <FeedState title="The projects cannot be shown" text="The server does not answer just now. This page goes on asking." />}
         {board.isSuccess && !ids.length && (
@@ -161,7 +164,11 @@ function DevSession({ config }: { readonly config: DemoConfig }) {
 function TokenSession({ config }: { readonly config: DemoConfig }) {
   const [visitor, setVisitor] = useState<Visitor | null>(null);
   if (!visitor) return <TokenForm onVisitor={setVisitor} />;
-  const user = <p className="user">Voting as <b>{visitor.name}</b> <button type="button" className="quiet" onClick={() => setVisitor(null)}>Leave</button></p>;
+  const user = (
+    <p className="user">
+      Voting as <b>{visitor.name}</b> <button type="button" className="quiet" onClick={() => setVisitor(null)}>Leave</button>
+    </p>
+  );
   return <Session config={config} visitor={visitor} user={user} />;
 }
 
@@ -170,12 +177,13 @@ function Start() {
     queryKey: ["demo", "config"], queryFn: fetchConfig,
     retry: true, retryDelay: 2000, staleTime: Infinity, networkMode: "always",
   });
+  const why = config.failureReason?.message;
   if (!config.data)
     return (
       <main id="feed" className="center">
         <Brand />
-        <h1>{config.failureReason ? "The server does not answer" : "One moment"}</h1>
-        <p>{config.failureReason ? `This page tries again every two seconds: ${config.failureReason.message}.` : "The page is being set up."}</p>
+        <h1>{why ? "The server does not answer" : "One moment"}</h1>
+        <p>{why ? `This page tries again every two seconds: ${why}.` : "The page is being set up."}</p>
       </main>
     );
   return config.data.dev_tokens ? <DevSession config={config.data} /> : <TokenSession config={config.data} />;

@@ -1,6 +1,7 @@
 // Toasts.tsx - what became of a vote that did not go as it was shown. SPDX-License-Identifier: Apache-2.0
 import { useCallback, useEffect, useRef, useState } from "react";
 import type { Notice } from "../src/react.js";
+import type { UserVote } from "../src/types.js";
 import { useSay } from "./announcer.js";
 import { formatMs, formatVote, titleOf } from "./text.js";
 
@@ -16,13 +17,15 @@ type Words = Omit<Toast, "id">;
 const SHOWN_MS = 9000;
 const SHOWN_COUNT = 3;
 
+const stands = (vote: UserVote): string => `You now have ${formatVote(vote)} on it.`;
+
 function wordsOf(notice: Notice): Words {
   const title = titleOf(notice.project_id);
   switch (notice.kind) {
     case "reconciled":
-      return { tone: "note", title: "Counts corrected", text: `${title}: your vote had changed elsewhere. You now have ${formatVote(notice.user_vote)} on it.` };
+      return { tone: "note", title: "Counts corrected", text: `${title}: your vote had changed elsewhere. ${stands(notice.user_vote)}` };
     case "failed":
-      return { tone: "bad", title: "Vote taken back", text: `${title}: it could not be counted. You now have ${formatVote(notice.user_vote)} on it.` };
+      return { tone: "bad", title: "Vote taken back", text: `${title}: it could not be counted. ${stands(notice.user_vote)}` };
     case "rejected":
       return { tone: "bad", title: "Vote not taken", text: `${title}: ${notice.problem.detail}.` };
     case "waiting":
