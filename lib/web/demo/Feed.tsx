@@ -1,10 +1,11 @@
 // Feed.tsx - the projects with their arrows. SPDX-License-Identifier: Apache-2.0
-import { memo, useEffect, useRef } from "react";
+import { memo, useEffect, useRef, type CSSProperties } from "react";
 import { useProject, type ProjectView } from "../src/react.js";
 import { formatCount, hueOf, monogramOf, titleOf } from "./text.js";
 
 export type OnVote = (project_id: string, direction: "up" | "down") => void;
 
+const CHUNK = 12;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const BUMP = { duration: 220, easing: "cubic-bezier(.2, .9, .3, 1.3)" };
 
@@ -58,7 +59,7 @@ export const Card = memo(function Card({ project_id, onVote }: { readonly projec
   const { upvotes, downvotes, voteCount, known, pending, user_vote, version } = project;
   const title = titleOf(project_id);
   return (
-    <li className="card" data-project={project_id} data-version={version}>
+    <div role="listitem" className="card" data-project={project_id} data-version={version}>
       <span className="tile" data-hue={hueOf(project_id)} aria-hidden="true">{monogramOf(title)}</span>
       <div className="about">
         <h3>{title}</h3>
@@ -73,22 +74,31 @@ export const Card = memo(function Card({ project_id, onVote }: { readonly projec
         <Count value={voteCount} isKnown={known} isPending={pending} />
         <Arrow direction="down" project={project} onVote={onVote} />
       </div>
-    </li>
+    </div>
   );
 });
 
 export function Ghosts() {
   return (
-    <ul className="feed" aria-hidden="true">
-      {Array.from({ length: 8 }, (_, at) => <li key={at} className="card ghost" />)}
-    </ul>
+    <div className="feed" aria-hidden="true">
+      {Array.from({ length: 8 }, (_, at) => <div key={at} className="card ghost" />)}
+    </div>
   );
 }
 
+function chunksOf<T>(list: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(list.length / size) }, (_, at) => list.slice(at * size, (at + 1) * size));
+}
+
+/** In chunks that are left out of layout, painting and the search for what was hit while they are out of sight. */
 export function Feed({ projectIds, onVote }: { readonly projectIds: readonly string[]; readonly onVote: OnVote }) {
   return (
-    <ul className="feed">
-      {projectIds.map((id) => <Card key={id} project_id={id} onVote={onVote} />)}
-    </ul>
+    <div role="list" className="feed">
+      {chunksOf(projectIds, CHUNK).map((ids, at) => (
+        <div key={at} role="none" className="chunk" style={{ "--cards": ids.length } as CSSProperties}>
+          {ids.map((id) => <Card key={id} project_id={id} onVote={onVote} />)}
+        </div>
+      ))}
+    </div>
   );
 }
