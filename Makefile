@@ -27,6 +27,7 @@ REDIS    := $(call objects,lib/redis)
 PG       := $(call objects,lib/pg)
 VOTE     := $(BUILD)/obj/lib/vote/ids.o
 EVENT    := $(BUILD)/obj/lib/vote/event.o $(BUILD)/obj/lib/vote/pending.o
+FILTER   := $(BUILD)/obj/lib/vote/filter.o
 TOKEN    := $(BUILD)/obj/lib/vote/token.o
 KNOWN    := $(BUILD)/obj/lib/vote/token_cache.o $(BUILD)/obj/lib/vote/token_config.o
 SCRIPTS  := $(BUILD)/gen/scripts.o $(BUILD)/obj/lib/vote/keys.o
@@ -50,7 +51,7 @@ $(BUILD)/bin/vote-notify: $(call cmd,vote-notify) $(BASE) $(NET) $(KAFKA) $(PG) 
 	$(LINK) -lcivetweb -lrdkafka $(SOCKETIO_LIBS) -lpq -ljansson -ljwt $(LIBS)
 $(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS) $(MIGRATIONS)
 	$(LINK) -lrdkafka -lhiredis -lpq -ljansson -ljwt $(LIBS)
-$(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT)
+$(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(FILTER)
 	$(LINK) -lrdkafka -ljansson $(LIBS)
 $(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(TOKEN)
 	$(LINK) -lcurl -ljansson -ljwt $(LIBS)
@@ -84,9 +85,8 @@ $(BUILD)/man/%.1: $(BUILD)/bin/%
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 # Unit tests: one program a module, each links only what it tests.
-TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(TOKEN) $(SOCKETIO) \
-    $(BUILD)/obj/cmd/vote-ingest/vote_body.o $(BUILD)/obj/cmd/vote-tail/selector.o \
-    $(BUILD)/obj/cmd/vote-notify/project_ids.o
+TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(FILTER) $(TOKEN) $(SOCKETIO) \
+    $(BUILD)/obj/cmd/vote-ingest/vote_body.o $(BUILD)/obj/cmd/vote-notify/project_ids.o
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 $(BUILD)/unit/%: tests/unit/%.c $(TESTED)
 	@mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lrdkafka -ljansson -ljwt -lz $(LIBS)
