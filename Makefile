@@ -27,6 +27,7 @@ REDIS    := $(call objects,lib/redis)
 PG       := $(call objects,lib/pg)
 VOTE     := $(BUILD)/obj/lib/vote/ids.o
 EVENT    := $(BUILD)/obj/lib/vote/event.o $(BUILD)/obj/lib/vote/pending.o
+VOTES_CSV := $(BUILD)/obj/lib/vote/votes_csv.o $(BUILD)/obj/lib/vote/names.o
 FILTER   := $(BUILD)/obj/lib/vote/filter.o
 TOKEN    := $(BUILD)/obj/lib/vote/token.o
 KNOWN    := $(BUILD)/obj/lib/vote/token_cache.o $(BUILD)/obj/lib/vote/token_config.o
@@ -53,7 +54,7 @@ $(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) 
 	$(LINK) -lrdkafka -lhiredis -lpq -ljansson -ljwt $(LIBS)
 $(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(FILTER)
 	$(LINK) -lrdkafka -ljansson $(LIBS)
-$(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(TOKEN)
+$(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(VOTES_CSV) $(TOKEN)
 	$(LINK) -lcurl -ljansson -ljwt $(LIBS)
 
 $(BUILD)/test/socketio: $(call objects,tests/socketio) $(BASE) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
@@ -85,7 +86,7 @@ $(BUILD)/man/%.1: $(BUILD)/bin/%
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 # Unit tests: one program a module, each links only what it tests.
-TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(FILTER) $(TOKEN) $(SOCKETIO) \
+TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(FILTER) $(VOTES_CSV) $(TOKEN) $(SOCKETIO) \
     $(BUILD)/obj/cmd/vote-ingest/vote_body.o $(BUILD)/obj/cmd/vote-notify/project_ids.o
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 $(BUILD)/unit/%: tests/unit/%.c $(TESTED)
