@@ -13,7 +13,7 @@ FLAGS    := -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Wformat=2 -Wstrict-p
 CPPFLAGS += -Ilib -Icmd $(PG_FLAGS)
 LIBS     := -lm -lpthread
 
-TOOLS := vote-ingest vote-commit vote-notify vote-admin vote-tail vote-load
+TOOLS := vote-ingest vote-commit vote-notify vote-admin vote-tail vote-replay vote-load
 BINS  := $(TOOLS:%=$(BUILD)/bin/%)
 MANS  := $(TOOLS:%=$(BUILD)/man/%.1)
 
@@ -28,6 +28,7 @@ PG       := $(call objects,lib/pg)
 VOTE     := $(BUILD)/obj/lib/vote/ids.o
 EVENT    := $(BUILD)/obj/lib/vote/event.o $(BUILD)/obj/lib/vote/pending.o
 VOTES_CSV := $(BUILD)/obj/lib/vote/votes_csv.o $(BUILD)/obj/lib/vote/names.o
+COLUMNS  := $(BUILD)/obj/lib/vote/request_columns.o
 FILTER   := $(BUILD)/obj/lib/vote/filter.o
 TOKEN    := $(BUILD)/obj/lib/vote/token.o
 KNOWN    := $(BUILD)/obj/lib/vote/token_cache.o $(BUILD)/obj/lib/vote/token_config.o
@@ -46,7 +47,7 @@ cmd  = $(call objects,cmd/$(1))
 
 $(BUILD)/bin/vote-ingest: $(call cmd,vote-ingest) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SCRIPTS) $(OPENAPI)
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson -ljwt $(LIBS)
-$(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(SCRIPTS)
+$(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(COLUMNS) $(SCRIPTS)
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson $(LIBS)
 $(BUILD)/bin/vote-notify: $(call cmd,vote-notify) $(BASE) $(NET) $(KAFKA) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
 	$(LINK) -lcivetweb -lrdkafka $(SOCKETIO_LIBS) -lpq -ljansson -ljwt $(LIBS)
@@ -54,6 +55,8 @@ $(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) 
 	$(LINK) -lrdkafka -lhiredis -lpq -ljansson -ljwt $(LIBS)
 $(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(FILTER)
 	$(LINK) -lrdkafka -ljansson $(LIBS)
+$(BUILD)/bin/vote-replay: $(call cmd,vote-replay) $(BASE) $(KAFKA) $(PG) $(VOTE) $(EVENT) $(COLUMNS) $(FILTER) $(VOTES_CSV) $(MIGRATIONS)
+	$(LINK) -lrdkafka -lpq -ljansson $(LIBS)
 $(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(VOTES_CSV) $(TOKEN)
 	$(LINK) -lcurl -ljansson -ljwt $(LIBS)
 

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from stack import BIN, ROOT, SECRET, wait_until
 
-TOOLS = ("vote-ingest", "vote-commit", "vote-notify", "vote-admin", "vote-tail", "vote-load")
+TOOLS = ("vote-ingest", "vote-commit", "vote-notify", "vote-admin", "vote-tail", "vote-replay", "vote-load")
 
 
 def test_real_votes_posted_in_order_of_time_come_out_exactly(stack):
@@ -177,7 +177,7 @@ def test_help_fits_a_screen_and_an_unknown_flag_is_named(servers, tool):
     assert wrong.returncode == 64 and wrong.stderr.startswith(tool + ": fatal:") and "--no-such-flag" in wrong.stderr
 
 
-@pytest.mark.parametrize("tool", ("vote-ingest", "vote-commit", "vote-tail", "vote-load"))
+@pytest.mark.parametrize("tool", ("vote-ingest", "vote-commit", "vote-tail", "vote-replay", "vote-load"))
 def test_the_man_page_and_the_help_name_the_same_flags(servers, tool):
     flags = set(re.findall(r"--[a-z][a-z-]+", servers.run(tool, "--help").stdout.split("Other:")[0]))
     page = os.path.join(os.path.dirname(BIN), "man", tool + ".1")

@@ -1,7 +1,7 @@
 # topics.py - what is in the topics, read by a client that is not ours. SPDX-License-Identifier: Apache-2.0
 import json
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stack import wait_until
@@ -101,3 +101,22 @@ def event(number, **members):
                        "vote_type": "up", "previous": "none", "action": "created", "upvotes": number, "downvotes": 0,
                        "version": number, "seq": number, "accepted_at": "2026-11-23T18:03:39.594Z", **members},
                       separators=(",", ":"))
+
+
+def read_committed(stack, topic):
+    """Every record that a reader with isolation.level=read_committed finds: where transactions end, offsets are missing."""
+    consumer = Consumer({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"], "group.id": "none", "fetch.wait.max.ms": 10,
+                         "isolation.level": "read_committed", "enable.partition.eof": True})
+    partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
+    records, ended = [], set()
+    while len(ended) < len(partitions):
+        message = consumer.poll(20)
+        assert message is not None
+        if message.error():
+            assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+            ended.add(message.partition())
+        else:
+            records.append(message)
+    consumer.close()
+    return records
