@@ -47,7 +47,7 @@ MIGRATIONS := $(BUILD)/gen/migrations.o
 PAGE := build/web/index.html
 all: $(BINS) $(MANS) $(COMPLETIONS) $(PAGE)
 web: $(PAGE)
-$(PAGE): lib/web/build.sh $(wildcard lib/web/*.json lib/web/*.ts lib/web/src/* lib/web/demo/*)
+$(PAGE): lib/web/build.sh $(wildcard lib/web/*.json lib/web/*.ts lib/web/src/* lib/web/demo/* lib/web/demo/css/*)
 	@lib/web/build.sh
 
 LINK = @mkdir -p $(@D) && echo "  link $@" && $(CC) $(FLAGS) $(LDFLAGS) -o $@ $^
@@ -169,9 +169,10 @@ bench: deps deps-bench
 	@/usr/bin/python3 tests/bench/notify.py
 	@/usr/bin/python3 tests/bench/web.py
 
-# Pictures of the page of the stack that runs, for the README.
-screenshots: web
-	@. $${RUN:-build/run}/env && cd lib/web && node scripts/screenshots.mjs "$$VOTE_URL/"
+# Pictures of the page for README, over a stack of their own; Inter is used where it is installed.
+screenshots: deps
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/python3 tests/e2e/screenshots.py pipelines/img
 
 tidy:
 	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)

@@ -21,6 +21,7 @@ if ! cmp -s package-lock.json "$installed"; then
     npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null || leave_out "npm could not fetch its packages"
     cp package-lock.json "$installed"
 fi
-echo "  web  build/web"
-npx --no-install tsc --noEmit -p tsconfig.json
+echo "  web  lib/web/dist, build/web"
+npx --no-install tsc -p tsconfig.build.json
+npx --no-install tsc --noEmit -p demo/tsconfig.json
 npx --no-install vite build --logLevel error

@@ -19,16 +19,23 @@ PROJECTS, UPDATES, VOTES, CLICKS = 500, 200, 320, 60  # of the votes some change
 LEAD_SECONDS, SECONDS = 6, 10
 WANTED = {"page_kib": 120, "client_kib": 4, "click_ms": 16, "fps": 50}
 
-# Event Timing: from the input of the system to the next paint, in steps of 8 ms; what is faster than 16 ms is not told.
+# From the time stamp of the click, which the browser gives it before the page hears of it: `came` when the page does,
+# `handled` when the document has the new count, `framed` when the next frame's callbacks run, `painted` in the first task
+# behind the rendering of that frame. What the system then takes until the screen glows is not in it.
 WATCH = """() => {
-  window.slow = [];
-  new PerformanceObserver((list) => window.slow.push(...list.getEntries().filter(({ name }) => name === "click")
-    .map(({ duration, startTime, processingEnd }) => ({ duration, ours: processingEnd - startTime }))))
-    .observe({ type: "event", durationThreshold: 16 });
-  window.handled = [];
-  document.addEventListener("click", ({ target }) => {
-    const card = target.closest(".card"), before = card.querySelector("output").textContent;
-    requestAnimationFrame(() => window.handled.push(card.querySelector("output").textContent !== before));
+  window.clicks = [];
+  addEventListener("click", (event) => {
+    const number = event.target.closest(".card").querySelector(".number"), before = number.textContent;
+    const click = { came: performance.now() - event.timeStamp, handled: 0, framed: 0, painted: 0, isShown: false };
+    const since = () => performance.now() - event.timeStamp;
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => { click.painted = since(); window.clicks.push(click); };
+    addEventListener("click", () => { click.handled = since(); }, { once: true }); // bubbles: the last of all
+    requestAnimationFrame(() => {
+      click.framed = since();
+      click.isShown = number.textContent !== before;
+      channel.port2.postMessage(null);
+    });
   }, true);
 }"""
 
@@ -44,7 +51,11 @@ FRAMES = """async (ms) => {
     gaps.push(now - last);
     last = now;
   }
-  return { fps: gaps.length / ((last - start) / 1000), worst: Math.max(...gaps), changes: changes / ((last - start) / 1000) };
+  const inSight = [...document.querySelectorAll(".card")].filter((card) => {
+    const { top, bottom } = card.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
+  }).length;
+  return { inSight, fps: gaps.length / ((last - start) / 1000), worst: Math.max(...gaps), changes: changes / ((last - start) / 1000) };
 }"""
 
 
@@ -60,19 +71,24 @@ def print_sizes():
         print(f"{name + ', gzip':32}{bytes_ / 1024:8.1f} KiB  wanted < {wanted}{verdict(bytes_ < wanted * 1024)}")
 
 
+def percentile(values, share):
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
 def print_clicks(page):
     page.do("run", f"({WATCH})()")
     for number in range(CLICKS):
-        page.press(f"p{number % 8 + 1}", "up")
+        page.do("strike", {"project": f"p{number % 6 + 1}", "arrow": "up"})
         time.sleep(random.uniform(0.1, 0.2))  # no rhythm with the frames
     time.sleep(0.5)
-    shown, slow = page.do("run", "handled"), page.do("run", "slow")
-    assert len(shown) == CLICKS and all(shown), "a count was not in the first frame behind its click"
-    p95 = sorted([click["duration"] for click in slow] + [15] * (CLICKS - len(slow)))[int(CLICKS * 0.95)]
-    ours = max((click["ours"] for click in slow), default=0)
-    print(f"{'click to painted count, p95':32}{'< 16' if p95 < 16 else f'{p95:.0f}':>8} ms   wanted <= {WANTED['click_ms']}"
-          f"{verdict(p95 <= WANTED['click_ms'])}  ({len(slow)} of {CLICKS} clicks took 16 ms or more; every count was in the "
-          f"first frame behind its click, handled within {ours:.1f} ms: the rest is the browser's frame)")
+    clicks = page.do("run", "clicks")
+    assert len(clicks) == CLICKS and all(click["isShown"] for click in clicks), "a count was not in the first frame behind its click"
+    painted = [click["painted"] for click in clicks]
+    own = [click["handled"] - click["came"] + click["painted"] - click["framed"] for click in clicks]
+    p95 = percentile(painted, 0.95)
+    print(f"{'click to painted count, p95':32}{p95:8.1f} ms   wanted < {WANTED['click_ms']}{verdict(p95 < WANTED['click_ms'])}"
+          f"  (p50 {percentile(painted, 0.5):.1f} ms; of it the page's handlers and rendering p50 {percentile(own, 0.5):.1f}, "
+          f"p95 {percentile(own, 0.95):.1f} ms, the rest is the browser's; all {CLICKS} counts were in the first frame)")
 
 
 def start_load(stack):
@@ -85,13 +101,15 @@ def print_frames(page, stack):
     load = start_load(stack)
     try:
         time.sleep(LEAD_SECONDS)
+        before = page.do("processor")
         figures = page.do("run", f"({FRAMES})({SECONDS * 1000})")
+        busy = (page.do("processor") - before) / SECONDS
     finally:
         load.kill()
         load.wait()
     met = figures["fps"] >= WANTED["fps"] and figures["changes"] >= UPDATES
     print(f"{f'{PROJECTS} projects, {UPDATES} updates/s':32}{figures['fps']:8.1f} frames/s  wanted >= {WANTED['fps']}{verdict(met)}"
-          f"  ({figures['changes']:.0f} changes of the page/s, longest frame {figures['worst']:.0f} ms)")
+          f"  ({figures['changes']:.0f} changes of the page/s, the page's thread {busy:.0%} busy, longest frame {figures['worst']:.0f} ms; {figures['inSight']} cards in the window)")
 
 
 def main():

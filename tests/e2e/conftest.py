@@ -73,10 +73,13 @@ class WebStack(Stack):
     def start_tools(self):
         self.notify_port = free_port()
         notify = f"http://127.0.0.1:{self.notify_port}"
-        self.ingest(None, "--web-root", WEB, "--notify-url", notify, "--dev-tokens").start()
+        self.page_options = ("--web-root", WEB, "--notify-url", notify)
+        self.api = self.ingest(None, *self.page_options, "--dev-tokens").start()
         # what can never be committed is given up at once, so that a test need not wait for it
         self.commit("--retry-delays", "200ms,200ms").start()
-        self.notify = self.tool("vote-notify", "--listen", f"127.0.0.1:{self.notify_port}", "--cors-origins", self.url)
+        self.bare_port = free_port()  # for a page whose visitors bring their token
+        origins = f"{self.url},http://127.0.0.1:{self.bare_port}"
+        self.notify = self.tool("vote-notify", "--listen", f"127.0.0.1:{self.notify_port}", "--cors-origins", origins)
         self.notify.start()
 
 
@@ -111,11 +114,13 @@ def open_page(stack, driver, project):
     """open_page(user=..., options...): a page that is live. None has said anything wrong when the test ends."""
     pages = []
 
-    def open_one(user=None, **options):
-        pages.append(Page(driver, stack.url + "/", user or "u-" + uuid.uuid4().hex[:8], **options))
-        pages[-1].do("status", "live")
-        pages[-1].wait(project, pressed=[False, False])
-        return pages[-1]
+    def open_one(user=None, url=stack.url + "/", live=True, **options):
+        page = Page(driver, url, user or "u-" + uuid.uuid4().hex[:8], **options)
+        pages.append(page)
+        if live:
+            page.live()
+            page.wait(project, pressed=[False, False], count="0")
+        return page
 
     yield open_one
     records = [page.do("record") for page in pages]

@@ -10,38 +10,55 @@ let browser;
 
 /** What the page shows of a project. */
 const readCard = (card) => ({
-  count: card.querySelector("output").textContent.replace("−", "-"),
+  count: card.querySelector(".number").textContent.replace("−", "-"),
   up: card.querySelector(".ups").textContent,
   down: card.querySelector(".downs").textContent,
   pressed: [...card.querySelectorAll("button")].map((button) => button.getAttribute("aria-pressed") === "true"),
-  waiting: card.querySelector("output").classList.contains("waiting"),
+  waiting: card.querySelector(".count").dataset.pending === "true",
 });
 
+/** A server that a test has ended is no fault of the page. */
+const isNetwork = (text) => /Failed to load resource|net::ERR|WebSocket connection/.test(text);
+
 const card = (page, project) => page.locator(`[data-project="${project}"]`);
-const arrow = (page, { project, arrow }) => card(page, project).locator(`button.${arrow}`);
+const arrow = (page, { project, arrow }) => card(page, project).locator(`button[data-direction="${arrow}"]`);
 
 const actions = {
-  async open(_, { name, url, user, ...options }) {
+  /** trouble: "refuse" or "hold", what the server does with questions for the leaderboard until it is over. */
+  async open(_, { name, url, user, trouble, ...options }) {
     const context = await browser.newContext(options);
     const page = await context.newPage();
+    if (trouble) await page.route("**/api/leaderboard*", (route) => trouble === "refuse" && route.fulfill({ status: 503, body: "" }));
     page.record = { requests: [], errors: [] };
     page.on("request", (request) => page.record.requests.push(request.url()));
     page.on("websocket", (socket) => page.record.requests.push(socket.url()));
     page.on("pageerror", (error) => page.record.errors.push(String(error)));
     page.on("console", (message) => {
-      const isNetwork = message.text().includes("Failed to load resource") || message.text().includes("net::ERR") || message.text().includes("WebSocket connection");
-      if (message.type() === "error" && !isNetwork) page.record.errors.push(message.text());
+      if (message.type() === "error" && !isNetwork(message.text())) page.record.errors.push(message.text());
     });
     await page.addInitScript((value) => localStorage.getItem("votepipe.user") ?? localStorage.setItem("votepipe.user", value), user);
     await page.goto(url);
     pages.set(name, page);
   },
+  recover: (page) => page.unroute("**/api/leaderboard*"),
   close: (page) => page.context().close(),
   record: (page) => page.record,
   status: (page, text) => page.locator(`[data-live="${text}"]`).waitFor({ timeout: WAIT_MS }),
   card: (page, project) => card(page, project).evaluate(readCard),
   async press(page, what) {
     for (let i = 0; i < (what.times ?? 1); i++) await arrow(page, what).click({ delay: 0 });
+  },
+  /** A click of the mouse alone: none of the checks that the driver makes in the page beside it. */
+  async strike(page, what) {
+    const { x, y, width, height } = await arrow(page, what).boundingBox();
+    await page.mouse.click(x + width / 2, y + height / 2);
+  },
+  /** Seconds of processor time that the thread of the page's scripts, layout and painting has had. */
+  async processor(page) {
+    page.session ??= await page.context().newCDPSession(page);
+    await page.session.send("Performance.enable", { timeDomain: "threadTicks" });
+    const { metrics } = await page.session.send("Performance.getMetrics");
+    return metrics.find(({ name }) => name === "TaskDuration").value;
   },
   doubleClick: (page, what) => arrow(page, what).dblclick(),
   tap: (page, what) => arrow(page, what).tap(),
@@ -55,12 +72,22 @@ const actions = {
   },
   user: (page, name) => page.getByLabel("Voting as").selectOption(name),
   text: (page, selector) => page.locator(selector).innerText(),
-  aloud: (page) => page.locator(".aloud").textContent(),
-  activity: (page) => page.locator(".activity li[data-state]").evaluateAll((items) => items.map((item) => ({ state: item.dataset.state, text: item.textContent }))),
+  aloud: (page) => page.getByRole("status").textContent(),
+  async picture(page, path) {
+    await page.mouse.move(0, 0);
+    await page.evaluate(() => (document.activeElement?.blur(), scrollTo(0, 0)));
+    await page.screenshot({ path });
+  },
+  fill: (page, [label, text]) => page.getByLabel(label).fill(text),
+  click: (page, name) => page.getByRole("button", { name }).click(),
+  async see(page, text) {
+    await page.getByText(text).first().waitFor({ timeout: WAIT_MS });
+  },
+  activity: (page) => page.locator(".request").evaluateAll((items) => items.map((item) => ({ state: item.dataset.state, text: item.textContent }))),
   /** Whether anything reaches beyond the viewport, and the smallest side of a button. */
   layout: (page) => page.evaluate(() => ({
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-    smallest: Math.min(...[...document.querySelectorAll("button.arrow, select")].map((element) => Math.min(element.offsetWidth, element.offsetHeight))),
+    smallest: Math.min(...[...document.querySelectorAll("button, select")].map((element) => Math.min(element.offsetWidth, element.offsetHeight))),
   })),
   async axe(page) {
     await page.evaluate(readFileSync(require.resolve("axe-core/axe.min.js"), "utf8")); // by the debugger: no policy forbids it

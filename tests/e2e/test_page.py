@@ -66,7 +66,7 @@ def test_a_row_changed_by_hand_is_reconciled_with_a_toast(open_page, project, st
     page.wait(project, count="1", waiting=False)
     stack.sql("update vote.votes set value = -1 where project_id = %s and user_id = 'rec'", project)
     page.press(project, "up")  # takes back an up vote that is a down vote by now
-    page.do("toast", "the counts were corrected")
+    page.do("toast", "Counts corrected")
     page.wait(project, count="0", up="0", down="0", pressed=[False, False], waiting=False)
     assert stack.counts(project) == (0, 0)
 
@@ -75,7 +75,7 @@ def test_a_vote_that_fails_behind_the_answer_goes_back_with_a_toast(open_page, p
     refusing("unlucky")
     page, other = open_page("unlucky"), open_page()
     page.press(project, "up")
-    page.do("toast", "could not be counted and was taken back")
+    page.do("toast", "it could not be counted")
     page.wait(project, count="0", pressed=[False, False], waiting=False)
     assert page.do("activity")[0]["state"] == "failed"
     other.press(project, "up")
@@ -86,6 +86,7 @@ def test_vote_notify_restarts_under_the_page(open_page, project, stack):
     page = open_page()
     stack.notify.kill()
     page.do("status", "reconnecting")
+    wait_until(lambda: page.do("aloud") == "Connection lost, reconnecting", 10, "the interruption read out")
     token = stack.token("somebody")
     stack.wait_committed(token, stack.vote(token, project, "down").json()["data"]["request_id"])
     page.press(project, "up")  # votes go on
@@ -101,7 +102,7 @@ def test_own_votes_are_followed_to_their_announcement(open_page, project):
     page.wait(project, count="1", waiting=False)
     wait_until(lambda: page.do("activity")[0]["state"] == "committed", 10, "announced")
     text = page.do("activity")[0]["text"]
-    assert all(word in text for word in ("accepted", "committed", "announced")) and "…" not in text
+    assert all(word in text for word in ("accepted", "committed", "announced")) and "–" not in text
 
 
 def test_another_user_has_other_votes(open_page, project):
@@ -140,7 +141,7 @@ def test_what_happens_is_read_out_once_and_others_are_not(open_page, project):
     time.sleep(1)
     assert page.do("aloud") == ""
     page.press(project, "up", 3)
-    wait_until(lambda: "voted up, 2 points" in page.do("aloud"), 10, "the own vote read out")
+    wait_until(lambda: "an up vote, 2 points" in page.do("aloud"), 10, "the own vote read out")
 
 
 def test_a_phone_shows_it_whole(open_page, project):
@@ -165,3 +166,57 @@ def test_nothing_jumps(open_page, project):
     page.wait(project, count="1")
     time.sleep(2.5)  # figures and leaderboard have come
     assert page.do("shifts") < 0.1
+
+
+def test_a_page_outlives_the_api_it_came_from(open_page, project, stack):
+    """What is clicked meanwhile is told and taken back: nobody is shown a vote that nobody has."""
+    page = open_page()
+    stack.api.stop()
+    page.press(project, "up")
+    page.wait(project, count="1", pressed=[True, False], waiting=True)
+    page.do("toast", "Vote not taken")
+    page.wait(project, count="0", pressed=[False, False], waiting=False)
+    page.do("see", "The server does not answer")
+    stack.api.start()
+    page.do("see", " projects")
+    page.press(project, "up")
+    page.wait(project, count="1", pressed=[True, False], waiting=False)
+    wait_until(lambda: stack.counts(project) == (1, 0), 20, "the counts of Postgres")
+
+
+@pytest.mark.parametrize("trouble, words", [("refuse", "The projects cannot be shown"), ("hold", "Still asking the server")])
+def test_a_page_without_projects_says_why_and_goes_on_asking(open_page, project, trouble, words):
+    page = open_page(live=False, trouble=trouble)
+    page.do("see", words)
+    page.do("recover")
+    page.live().wait(project, seconds=40, count="0")
+
+
+def test_where_nobody_gives_tokens_visitors_bring_one(open_page, project, stack):
+    api = stack.ingest(stack.bare_port, *stack.page_options).start()
+    try:
+        page = open_page(url=f"http://127.0.0.1:{stack.bare_port}/", live=False)
+        page.do("fill", ["Token", "no token"])
+        page.do("click", "Go on")
+        page.do("see", "This is no token")
+        page.do("fill", ["Token", stack.token("bringer")])
+        page.do("click", "Go on")
+        page.live().wait(project, count="0")
+        page.press(project, "up")
+        page.wait(project, count="1", pressed=[True, False], waiting=False)
+        page.do("see", "Voting as bringer")
+    finally:
+        api.stop()
+
+
+def test_the_leaderboard_and_the_figures_follow(open_page, project, stack):
+    page = open_page()
+    voters = [stack.token(f"fan-{number}") for number in range(12)]
+    for token in voters:
+        stack.vote(token, project, "up")
+    title = project.capitalize().replace("-", " ")
+    wait_until(lambda: title in page.do("text", ".board"), 20, "the project's place")
+    page.do("click", "Sort by score")
+    board, feed = page.do("run", "[document.querySelector('.board .name').textContent, document.querySelector('.card h3').textContent]")
+    assert board == feed
+    wait_until(lambda: "–" not in page.do("text", ".figures dl"), 10, "the figures")

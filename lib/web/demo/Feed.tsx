@@ -1,48 +1,94 @@
-// Feed.tsx - projects with their arrows. SPDX-License-Identifier: Apache-2.0
-import { memo } from "react";
-import { useProject } from "../src/react.js";
-import { formatCount, titleOf } from "./text.js";
+// Feed.tsx - the projects with their arrows. SPDX-License-Identifier: Apache-2.0
+import { memo, useEffect, useRef } from "react";
+import { useProject, type ProjectView } from "../src/react.js";
+import { formatCount, hueOf, monogramOf, titleOf } from "./text.js";
 
-type Press = (projectId: string, arrow: "up" | "down") => void;
+export type OnVote = (project_id: string, direction: "up" | "down") => void;
 
-function Arrow({ direction, title, pressed, onPress }: { direction: "up" | "down"; title: string; pressed: boolean; onPress: () => void }) {
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const BUMP = { duration: 220, easing: "cubic-bezier(.2, .9, .3, 1.3)" };
+
+const ARROWS = { up: "M5.5 14.5 12 8l6.5 6.5", down: "M5.5 9.5 12 16l6.5-6.5" } as const;
+
+function Arrow({ direction, project, onVote }: {
+  readonly direction: "up" | "down"; readonly project: ProjectView; readonly onVote: OnVote;
+}) {
+  const { project_id, user_vote } = project;
   return (
-    <button type="button" className={`arrow ${direction}`} aria-pressed={pressed} aria-label={`Vote ${direction}: ${title}`} onClick={onPress}>
-      <svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true" focusable="false">
-        <path d="M12 5l8 9h-5v5H9v-5H4z" />
-      </svg>
+    <button
+      type="button" className="arrow" data-direction={direction} aria-pressed={user_vote === direction}
+      aria-label={`Vote ${direction}: ${titleOf(project_id)}`} onClick={() => onVote(project_id, direction)}
+    >
+      <svg viewBox="0 0 24 24" aria-hidden="true"><path d={ARROWS[direction]} /></svg>
     </button>
   );
 }
 
-export const Card = memo(function Card({ id, press }: { id: string; press: Press }) {
-  const project = useProject(id);
-  const title = titleOf(id);
+/** Others' votes come in from where they went: from below when the number grew. One's own is there at once. */
+function Count({ value, isKnown, isPending }: { readonly value: number; readonly isKnown: boolean; readonly isPending: boolean }) {
+  const element = useRef<HTMLSpanElement>(null);
+  const before = useRef(isKnown ? value : null);
+  useEffect(() => {
+    const last = before.current;
+    before.current = isKnown ? value : null;
+    if (last === null || last === value || isPending || calm.matches) return;
+    const from = value > last ? "35%" : "-35%";
+    element.current?.animate([{ transform: `translateY(${from})`, opacity: 0.25 }, { transform: "none", opacity: 1 }], BUMP);
+  }, [value, isKnown, isPending]);
   return (
-    <li className="card" data-project={id} data-version={project.version}>
-      <div className="arrows">
-        <Arrow direction="up" title={title} pressed={project.userVote === "up"} onPress={() => press(id, "up")} />
-        <output className={project.pending ? "count waiting" : "count"} aria-label={`${title}: ${project.voteCount} points`}>
-          {project.known ? formatCount(project.voteCount) : "·"}
-        </output>
-        <Arrow direction="down" title={title} pressed={project.userVote === "down"} onPress={() => press(id, "down")} />
-      </div>
+    <span className="count" data-pending={isPending}>
+      <span ref={element} className="number">{isKnown ? formatCount(value) : "·"}</span>
+      <span className="aloud"> points</span>
+    </span>
+  );
+}
+
+function Split({ upvotes, downvotes }: { readonly upvotes: number; readonly downvotes: number }) {
+  const total = upvotes + downvotes;
+  const share = total ? upvotes / total : 0;
+  return (
+    <span className="split" data-empty={total === 0} aria-hidden="true">
+      <span style={{ transform: `scaleX(${share})` }} />
+    </span>
+  );
+}
+
+export const Card = memo(function Card({ project_id, onVote }: { readonly project_id: string; readonly onVote: OnVote }) {
+  const project = useProject(project_id);
+  const { upvotes, downvotes, voteCount, known, pending, user_vote, version } = project;
+  const title = titleOf(project_id);
+  return (
+    <li className="card" data-project={project_id} data-version={version}>
+      <span className="tile" data-hue={hueOf(project_id)} aria-hidden="true">{monogramOf(title)}</span>
       <div className="about">
         <h3>{title}</h3>
-        <p className="split">
-          <span><b className="ups">{formatCount(project.upvotes)}</b> up</span>
-          <span><b className="downs">{formatCount(project.downvotes)}</b> down</span>
-          <span className="score" title="Lower bound of the share of up votes, with 95 % confidence">score {project.communityScore.toFixed(2)}</span>
+        <p className="tally">
+          <span><b className="ups">{formatCount(upvotes)}</b> up</span>
+          <Split upvotes={upvotes} downvotes={downvotes} />
+          <span><b className="downs">{formatCount(downvotes)}</b> down</span>
         </p>
+      </div>
+      <div className="ballot" role="group" aria-label={title} data-vote={user_vote ?? "none"}>
+        <Arrow direction="up" project={project} onVote={onVote} />
+        <Count value={voteCount} isKnown={known} isPending={pending} />
+        <Arrow direction="down" project={project} onVote={onVote} />
       </div>
     </li>
   );
 });
 
-export function Feed({ ids, press }: { ids: readonly string[]; press: Press }) {
+export function Ghosts() {
+  return (
+    <ul className="feed" aria-hidden="true">
+      {Array.from({ length: 8 }, (_, at) => <li key={at} className="card ghost" />)}
+    </ul>
+  );
+}
+
+export function Feed({ projectIds, onVote }: { readonly projectIds: readonly string[]; readonly onVote: OnVote }) {
   return (
     <ul className="feed">
-      {ids.map((id) => <Card key={id} id={id} press={press} />)}
+      {projectIds.map((id) => <Card key={id} project_id={id} onVote={onVote} />)}
     </ul>
   );
 }

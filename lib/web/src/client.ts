@@ -1,178 +1,302 @@
-// client.ts - the API of vote-ingest over fetch: typed from its OpenAPI document, no dependency.
-// SPDX-License-Identifier: Apache-2.0
+// client.ts - the votepipe API over fetch, without a dependency.
 //
-// What the server says is never an exception: a call ends with a value that is one thing or the other.
-import type { components } from "./openapi.js";
+// What the server says, and what the network does, is a value: no call throws or rejects.
+// SPDX-License-Identifier: Apache-2.0
+import type {
+  LeaderboardEntry, Metrics, Project, TokenProvider, UserVotesPage, VoteAnswer, VoteStatus, VoteType,
+} from "./types.js";
 
-type Schemas = components["schemas"];
-export type VoteType = Schemas["Vote"]["vote_type"];
-export type UserVote = "up" | "down" | null;
-export type Accepted = Schemas["VoteAnswer"]["data"];
-export type VoteStatus = Schemas["StatusAnswer"]["data"];
-export type Metrics = Schemas["Metrics"];
-export type OwnVotes = Schemas["UserVotesAnswer"]["data"];
-export type Project = Schemas["ProjectAnswer"]["data"];
-export type Leaderboard = Schemas["LeaderboardAnswer"]["data"];
+export type * from "./types.js";
 
-/** RFC 9457. A status of 0: no answer came, and `detail` says why. */
-export type Problem = Omit<Schemas["Problem"], "request_id"> & { request_id?: string };
-
-export type Result<T> =
-  | { ok: true; data: T; replayed: boolean }
-  | { ok: false; problem: Problem; retryAfterMs?: number };
-
-export interface ClientOptions {
-  /** Where vote-ingest is; "" is the page's own origin. */
-  baseUrl?: string;
-  /** The bearer token; asked for again, once a call, when the server says 401. */
-  token: (again: boolean) => string | Promise<string>;
-  /** How often a call is tried again: after 429, 503 and where no answer came. Preset 3. */
-  retries?: number;
-  /** The longest wait before a try, in ms; a server that asks for more is not tried again. Preset 15,000. */
-  longestWaitMs?: number;
+/** RFC 9457, as the server sends it. */
+interface Details {
+  readonly status: number;
+  readonly type: string;
+  readonly title: string;
+  readonly detail: string;
+  readonly request_id?: string;
 }
 
+interface Local {
+  readonly status: 0;
+  readonly detail: string;
+  readonly cause?: unknown;
+}
+
+const kinds = {
+  400: "malformed",
+  401: "unauthorized",
+  403: "forbidden",
+  404: "not-found",
+  409: "in-flight",
+  413: "too-large",
+  415: "not-json",
+  422: "key-reused",
+  429: "rate-limited",
+  503: "unavailable",
+} as const;
+
+/** Why a call came to nothing. `kind` tells them apart. */
+export type Problem =
+  | (Details & { readonly kind: "malformed"; readonly errors: readonly { field: string; detail: string }[] })
+  | (Details & {
+      readonly kind: "rate-limited" | "unavailable" | "in-flight";
+      readonly retryAfterMs: number | null;
+    })
+  | (Details & {
+      readonly kind: "unauthorized" | "forbidden" | "not-found" | "too-large" | "not-json" | "key-reused";
+    })
+  /** Another status, or an answer that is not of this API. */
+  | (Details & { readonly kind: "unexpected" })
+  /** No answer: nothing is known about what became of the call. */
+  | (Local & { readonly kind: "network" | "timeout" })
+  | (Local & { readonly kind: "aborted" })
+  /** The token provider failed; nothing was sent. */
+  | (Local & { readonly kind: "token" });
+
+export type Result<T> =
+  | { readonly ok: true; readonly data: T; readonly status: number; readonly headers: Headers }
+  | { readonly ok: false; readonly problem: Problem };
+
+/** A project, and whether the server said that it has not changed since it was last asked for. */
+export type ProjectResult =
+  | { readonly ok: true; readonly data: Project; readonly notModified: boolean }
+  | { readonly ok: false; readonly problem: Problem };
+
 export interface CallOptions {
-  signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
+  /** Asked before each retry, with the number of tries so far; false ends the call. */
+  readonly retry?: ((problem: Problem, tries: number) => boolean) | undefined;
 }
 
 export interface VoteOptions extends CallOptions {
-  /** Preset true: the same vote again takes it back. False sets the vote. */
-  toggle?: boolean;
-  /** A label for A/B comparisons. */
-  variant?: string;
-  /** One click's key over all its tries; preset: a new one. */
-  idempotencyKey?: string;
+  /** False (as it comes here) sets the vote; true takes the same vote back, as the bare API does. */
+  readonly toggle?: boolean | undefined;
+  readonly variant?: string | undefined;
+  /** One for each click; made when absent, and kept over the retries of this call. */
+  readonly idempotencyKey?: string | undefined;
 }
 
-export interface VoteClient {
-  vote(projectId: string, voteType: VoteType, options?: VoteOptions): Promise<Result<Accepted>>;
-  status(requestId: string, options?: CallOptions): Promise<Result<VoteStatus>>;
+export interface ClientOptions {
+  /** Where the API is, `https://votes.example`; absent: where the page comes from. */
+  readonly baseUrl?: string;
+  /** Asked at the first call, and once more when the server answers 401. */
+  readonly token?: TokenProvider;
+  readonly fetch?: typeof fetch;
+  /** Longest time for one try; 10 s. */
+  readonly timeoutMs?: number;
+  /** Tries of one call; 5. */
+  readonly maxTries?: number;
+  /** Longest wait before a retry; a longer `Retry-After` ends the call; 10 s. */
+  readonly maxWaitMs?: number;
+}
+
+export interface Client {
+  vote(project_id: string, vote_type: VoteType, options?: VoteOptions): Promise<Result<VoteAnswer>>;
+  status(request_id: string, options?: CallOptions): Promise<Result<VoteStatus>>;
   metrics(options?: CallOptions): Promise<Result<Metrics>>;
-  userVotes(query?: { limit?: number; cursor?: string; projectIds?: readonly string[] }, options?: CallOptions): Promise<Result<OwnVotes>>;
-  /** Committed counts. What has not changed since the last call is not sent again. */
-  project(projectId: string, options?: CallOptions): Promise<Result<Project>>;
-  leaderboard(limit?: number, options?: CallOptions): Promise<Result<Leaderboard>>;
+  userVotes(
+    query?: { limit?: number | undefined; cursor?: string | undefined; projectIds?: readonly string[] | undefined },
+    options?: CallOptions,
+  ): Promise<Result<UserVotesPage>>;
+  /** Asks with `If-None-Match` when it has asked before. */
+  project(project_id: string, options?: CallOptions): Promise<ProjectResult>;
+  leaderboard(limit?: number, options?: CallOptions): Promise<Result<readonly LeaderboardEntry[]>>;
 }
 
-const FIRST_WAIT_MS = 250;
-const KNOWN_MAX = 1000;
+const PROJECTS_KEPT = 500;
+const BACKOFF_MS = 200;
 
-function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener("abort", done);
-  });
+export function idempotencyKey(): string {
+  // randomUUID is missing on pages that come over plain HTTP
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 }
 
-/** RFC 9110 section 10.2.3: seconds, or a date. */
-export function parseRetryAfter(text: string | null): number | undefined {
-  if (!text) return undefined;
-  const ms = /^\d+$/.test(text.trim()) ? Number(text) * 1000 : Date.parse(text) - Date.now();
-  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
+function retryAfterMs(headers: Headers): number | null {
+  const text = headers.get("Retry-After");
+  if (!text) return null;
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return Number.isNaN(ms) ? null : Math.max(ms, 0);
 }
 
 async function problemOf(response: Response): Promise<Problem> {
+  const { status, headers } = response;
+  // a body that was read before was not JSON; one that breaks off throws, as the network does
+  const said = (response.bodyUsed ? null : parsed(await response.text())) ?? {};
+  return {
+    type: "about:blank",
+    title: response.statusText,
+    detail: `the server answered ${status}`,
+    ...said,
+    status,
+    kind: kinds[status as keyof typeof kinds] ?? "unexpected",
+    ...(status === 400 && { errors: said.errors ?? [] }),
+    ...([409, 429, 503].includes(status) && { retryAfterMs: retryAfterMs(headers) }),
+  };
+}
+
+function local(kind: "network" | "timeout" | "aborted" | "token", detail: string, cause?: unknown): Problem {
+  return { kind, status: 0, detail, cause };
+}
+
+/** The object in a text, null when there is none: a portal's page, say. */
+function parsed(text: string): any {
   try {
-    const body = (await response.json()) as Partial<Problem>;
-    if (typeof body.status === "number" && typeof body.title === "string") return body as Problem;
+    const value = JSON.parse(text);
+    return typeof value === "object" ? value : null;
   } catch {
-    // not JSON: something between us and the server answered
+    return null;
   }
-  return { type: "about:blank", title: response.statusText, status: response.status, detail: `HTTP ${response.status}` };
 }
 
-function noAnswer(error: unknown): Problem {
-  const aborted = (error as Error | undefined)?.name === "AbortError";
-  const detail = error instanceof Error ? error.message : String(error);
-  return { type: "about:blank", title: aborted ? "Aborted" : "No answer", status: 0, detail };
+/** Gateways answer these when what is behind them is away. */
+const isTransient = ({ kind, status }: Problem): boolean =>
+  ["rate-limited", "unavailable", "in-flight", "network", "timeout"].includes(kind) || status === 502 || status === 504;
+
+/** Equal jitter: half of the wait is certain, so that a crowd does not come back as one. */
+function waitMs(problem: Problem, tries: number): number {
+  const asked = "retryAfterMs" in problem ? problem.retryAfterMs : null;
+  const backoff = BACKOFF_MS * 2 ** (tries - 1);
+  return asked ?? backoff * (0.5 + Math.random() / 2);
 }
 
-/** 128 random bits. Not crypto.randomUUID: pages without TLS do not have it. */
-function newKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+/** False when the signal ended the sleep. */
+function sleep(ms: number, signal: AbortSignal | undefined): Promise<boolean> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve(false);
+    const end = (slept: boolean) => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", stop);
+      resolve(slept);
+    };
+    const stop = () => end(false);
+    const timer = setTimeout(() => end(true), ms);
+    signal?.addEventListener("abort", stop);
+  });
 }
 
-/** Half of it is left to chance, so that many clients do not come back at once. */
-const jittered = (ms: number) => ms / 2 + (Math.random() * ms) / 2;
+interface Answer {
+  readonly ok: true;
+  readonly data: any;
+  readonly status: number;
+  readonly headers: Headers;
+}
+type Tried = Answer | { readonly ok: false; readonly problem: Problem };
 
-export function createVoteClient(options: ClientOptions): VoteClient {
-  const { baseUrl = "", token, retries = 3, longestWaitMs = 15_000 } = options;
-  const known = new Map<string, { etag: string; body: { data: Project } }>();
+export function createClient(options: ClientOptions = {}): Client {
+  const { baseUrl = "", token, timeoutMs = 10_000, maxTries = 5, maxWaitMs = 10_000 } = options;
+  const base = baseUrl.replace(/\/+$/, "");
+  const send = options.fetch ?? ((...args: Parameters<typeof fetch>) => fetch(...args));
+  const projects = new Map<string, { etag: string; data: Project }>();
+  let known: Promise<string> | null = null;
 
-  /** The wait before the next try, or undefined: there is none. */
-  function waitBefore(attempt: number, problem: Problem, asked: number | undefined): number | undefined {
-    const mayHelp = problem.status === 429 || problem.status === 503 || problem.status === 0;
-    const ms = asked !== undefined ? asked + jittered(100) : jittered(FIRST_WAIT_MS * 2 ** attempt);
-    return mayHelp && attempt < retries && ms <= longestWaitMs ? ms : undefined;
+  /** Calls at the same time share one question to the provider; `stale` is the one that got a 401. */
+  function bearer(stale: Promise<string> | null): Promise<string> {
+    if (!known || known === stale) {
+      const asked = (async () => token!({ refresh: stale !== null }))();
+      known = asked;
+      asked.catch(() => known === asked && (known = null));
+    }
+    return known!;
   }
 
-  /** One try; a 401 is answered with a new token once. */
-  async function send(path: string, init: RequestInit, again = false): Promise<Response> {
-    const headers = { Authorization: `Bearer ${await token(again)}`, ...(init.headers as Record<string, string>) };
-    const response = await fetch(baseUrl + path, { ...init, headers });
-    return response.status === 401 && !again ? send(path, init, true) : response;
-  }
-
-  async function call<Body, T>(path: string, init: RequestInit, unpack: (body: Body, response: Response) => T): Promise<Result<T>> {
-    const { signal } = init;
-    for (let attempt = 0; ; attempt++) {
-      let problem: Problem;
-      let asked: number | undefined;
-      try {
-        const response = await send(path, init);
-        if (response.ok || response.status === 304) {
-          const body = (response.ok ? await response.json() : undefined) as Body;
-          return { ok: true, data: unpack(body, response), replayed: response.headers.has("Idempotent-Replayed") };
-        }
-        problem = await problemOf(response);
-        asked = parseRetryAfter(response.headers.get("Retry-After"));
-      } catch (error) {
-        problem = noAnswer(error);
-      }
-      const ms = signal?.aborted ? undefined : waitBefore(attempt, problem, asked);
-      if (ms === undefined) return { ok: false, problem, ...(asked === undefined ? {} : { retryAfterMs: asked }) };
-      await sleep(ms, signal ?? undefined);
-      if (signal?.aborted) return { ok: false, problem: noAnswer(signal.reason) };
+  /** One try, ended by its own clock or the caller's signal. */
+  async function attempt(path: string, init: RequestInit, signal: AbortSignal | undefined): Promise<Tried> {
+    const ender = new AbortController();
+    const end = () => ender.abort();
+    const timer = setTimeout(end, timeoutMs);
+    signal?.addEventListener("abort", end);
+    try {
+      if (signal?.aborted) end();
+      const response = await send(base + path, { ...init, signal: ender.signal });
+      const { status, headers } = response;
+      if (status === 304) return { ok: true, data: null, status, headers };
+      if (!response.ok) return { ok: false, problem: await problemOf(response) };
+      const text = await response.text();
+      const data = parsed(text);
+      return data ? { ok: true, data, status, headers } : { ok: false, problem: await problemOf(response) };
+    } catch (cause) {
+      if (signal?.aborted) return { ok: false, problem: local("aborted", "the call was given up") };
+      if (ender.signal.aborted) return { ok: false, problem: local("timeout", "no answer in time") };
+      return { ok: false, problem: local("network", "the server cannot be reached", cause) };
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
     }
   }
 
-  const get = <Body extends { data: unknown }>(path: string, options?: CallOptions) =>
-    call<Body, Body["data"]>(path, { ...options }, (body) => body.data);
+  async function authorised(path: string, init: RequestInit, signal: AbortSignal | undefined): Promise<Tried> {
+    let used: Promise<string> | null = null;
+    for (let again = false; ; again = true) {
+      const headers = new Headers(init.headers);
+      try {
+        if (token) headers.set("Authorization", `Bearer ${await (used = bearer(used))}`);
+      } catch (cause) {
+        return { ok: false, problem: local("token", "there is no token", cause) };
+      }
+      const tried = await attempt(path, { ...init, headers }, signal);
+      if (tried.ok || tried.problem.kind !== "unauthorized" || !token || again) return tried;
+    }
+  }
+
+  async function call(path: string, { signal, retry }: CallOptions = {}, init: RequestInit = {}): Promise<Tried> {
+    for (let tries = 1; ; tries++) {
+      const tried = await authorised(path, init, signal);
+      if (tried.ok) return tried;
+      const ms = waitMs(tried.problem, tries);
+      const goesOn = isTransient(tried.problem) && tries < maxTries && ms <= maxWaitMs;
+      if (!goesOn || retry?.(tried.problem, tries) === false) return tried;
+      // what was asked for is the least; the jitter comes on top
+      if (!(await sleep(ms * (1 + Math.random() / 10), signal)))
+        return { ok: false, problem: local("aborted", "the call was given up") };
+    }
+  }
+
+  const open = (tried: Tried): Tried => (tried.ok ? { ...tried, data: tried.data?.data } : tried);
 
   return {
-    vote(projectId, voteType, { toggle = true, variant, idempotencyKey = newKey(), signal } = {}) {
-      const body = JSON.stringify({ project_id: projectId, vote_type: voteType, toggle, variant });
-      const headers = { "Content-Type": "application/json", "Idempotency-Key": idempotencyKey };
-      const init = { method: "POST", body, headers, ...(signal ? { signal } : {}) };
-      return call<Schemas["VoteAnswer"], Accepted>("/api/votes", init, (answer) => answer.data);
-    },
-    status: (requestId, options) => get<Schemas["StatusAnswer"]>(`/api/votes/status/${encodeURIComponent(requestId)}`, options),
-    metrics: (options) => call<Metrics, Metrics>("/api/votes/metrics", { ...options }, (body) => body),
-    userVotes({ limit, cursor, projectIds } = {}, options) {
-      const query = new URLSearchParams();
-      if (limit !== undefined) query.set("limit", String(limit));
-      if (cursor !== undefined) query.set("cursor", cursor);
-      if (projectIds) query.set("project_ids", projectIds.join(","));
-      return get<Schemas["UserVotesAnswer"]>(`/api/votes/user?${query}`, options);
-    },
-    project(projectId, options) {
-      const path = `/api/projects/${encodeURIComponent(projectId)}`;
-      const kept = known.get(projectId);
-      const init = { ...options, ...(kept ? { headers: { "If-None-Match": kept.etag } } : {}) };
-      return call<{ data: Project }, Project>(path, init, (body, response) => {
-        if (response.status === 304 && kept) return kept.body.data;
-        const etag = response.headers.get("ETag");
-        if (known.size >= KNOWN_MAX) known.clear();
-        if (etag) known.set(projectId, { etag, body });
-        return body.data;
+    async vote(project_id, vote_type, { toggle = false, variant, idempotencyKey: key, ...rest } = {}) {
+      const tried = await call("/api/votes", rest, {
+        method: "POST",
+        // a click is kept when its page is left
+        keepalive: true,
+        headers: { "Content-Type": "application/json", "Idempotency-Key": key ?? idempotencyKey() },
+        body: JSON.stringify({ project_id, vote_type, toggle, variant }),
       });
+      return open(tried);
     },
-    leaderboard: (limit = 20, options) => get<Schemas["LeaderboardAnswer"]>(`/api/leaderboard?limit=${limit}`, options),
+
+    async status(request_id, rest) {
+      return open(await call(`/api/votes/status/${encodeURIComponent(request_id)}`, rest));
+    },
+
+    metrics: (rest) => call("/api/votes/metrics", rest),
+
+    async userVotes({ limit, cursor, projectIds } = {}, rest) {
+      const query = new URLSearchParams();
+      if (limit !== undefined) query.set("limit", `${limit}`);
+      if (cursor !== undefined) query.set("cursor", cursor);
+      if (projectIds) query.set("project_ids", projectIds.join());
+      return open(await call(`/api/votes/user?${query}`, rest));
+    },
+
+    async project(project_id, rest) {
+      const before = projects.get(project_id);
+      const init = before ? { headers: { "If-None-Match": before.etag } } : {};
+      const tried = await call(`/api/projects/${encodeURIComponent(project_id)}`, rest, init);
+      if (!tried.ok) return tried;
+      const notModified = tried.status === 304 && before !== undefined;
+      const data: Project = notModified ? before.data : tried.data.data;
+      const etag = tried.headers.get("ETag");
+      projects.delete(project_id);
+      if (etag) projects.set(project_id, { etag, data });
+      if (projects.size > PROJECTS_KEPT) projects.delete(projects.keys().next().value!);
+      return { ok: true, data, notModified };
+    },
+
+    async leaderboard(limit, rest) {
+      const tried = await call(`/api/leaderboard${limit === undefined ? "" : `?limit=${limit}`}`, rest);
+      return tried.ok ? { ...tried, data: tried.data.data.projects } : tried;
+    },
   };
 }

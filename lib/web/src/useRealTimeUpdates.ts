@@ -1,40 +1,17 @@
-// useRealTimeUpdates.ts - counts that move by themselves, in React. SPDX-License-Identifier: Apache-2.0
-import { useEffect, useState, useSyncExternalStore } from "react";
-import { useVotesContext } from "./context.js";
-import { LiveUpdates, type LiveOptions, type LiveStatus } from "./live.js";
+// useRealTimeUpdates.ts - live counts of what is on the screen. SPDX-License-Identifier: Apache-2.0
+import { useEffect, useSyncExternalStore } from "react";
+import { useSession } from "./provider.js";
+import type { LiveStatus } from "./store.js";
 
-export interface RealTimeOptions extends Pick<LiveOptions, "token" | "transports"> {
-  /** Where vote-notify is; null: the page is not live. */
-  url: string | null;
-  /** Another user is another connection. */
-  user?: string;
-  /** What is on the screen. */
-  projectIds: readonly string[];
-}
+const never = () => () => {};
+const off = (): LiveStatus => "off";
 
-const NEVER = () => () => {};
-
-/** Keeps the projects' counts live, and says whether they are. */
-export function useRealTimeUpdates({ url, user, token, projectIds, transports }: RealTimeOptions): LiveStatus {
-  const { store, caster, notify } = useVotesContext();
-  const [live, setLive] = useState<LiveUpdates | null>(null);
-  useEffect(() => {
-    if (url === null) return;
-    const opened = new LiveUpdates({
-      url, store, caster, notify, ...(token ? { token } : {}), ...(transports ? { transports } : {}),
-    });
-    setLive(opened);
-    return () => {
-      opened.close();
-      setLive(null);
-    };
-    // `token` is asked for by the connection when it needs one
-  }, [url, user, store, caster, notify]);
-  const key = [...new Set(projectIds)].sort().join(" ");
-  useEffect(() => (live && key ? live.watch(key.split(" ")) : undefined), [live, key]);
-  return useSyncExternalStore(
-    live ? (listener) => live.onStatus(listener) : NEVER,
-    () => live?.status ?? "off",
-    () => "off" as const,
-  );
+/** Subscribes the projects while the component is there (they are counted: several may ask for the same one),
+ * and says whether the page is live. For a list with all of its ids, or for each card with its own. */
+export function useRealTimeUpdates(projectIds: readonly string[] = []): { readonly status: LiveStatus } {
+  const { realtime } = useSession();
+  const list = projectIds.join(); // ids have no comma
+  useEffect(() => (list ? realtime?.watch(list.split(",")) : undefined), [realtime, list]);
+  const status = useSyncExternalStore(realtime?.subscribe ?? never, realtime?.status ?? off, off);
+  return { status };
 }

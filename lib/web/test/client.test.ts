@@ -1,106 +1,223 @@
-// client.test.ts - the client against a server that misbehaves as servers do. SPDX-License-Identifier: Apache-2.0
-import { execFileSync } from "node:child_process";
-import { readFileSync, mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { createVoteClient, parseRetryAfter } from "../src/client.js";
-import { accepted, problem, TestServer } from "./server.js";
+// client.test.ts - the API client against a server on loopback. SPDX-License-Identifier: Apache-2.0
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { createClient, type Problem, type Result } from "../src/client.js";
+import { Backend, problem, type Reply } from "./backend.js";
 
-let server: TestServer;
-beforeEach(async () => void (server = await new TestServer().start()));
-afterEach(() => server.stop());
-const client = (options = {}) => createVoteClient({ baseUrl: server.url, token: () => "t1", ...options });
-
-test("the types are those of the OpenAPI document", () => {
-  const made = mkdtempSync(tmpdir() + "/openapi-") + "/openapi.ts";
-  execFileSync("npx", ["openapi-typescript", "../../pipelines/openapi.json", "-o", made], { stdio: "pipe" });
-  expect(readFileSync("src/openapi.ts", "utf8")).toBe(readFileSync(made, "utf8"));
+let backend: Backend;
+beforeEach(async () => {
+  backend = await new Backend().start();
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await backend.stop();
 });
 
-test("a vote carries the token, the body and a key of its own", async () => {
-  server.answer = () => accepted("p1", "up", "r1");
-  const result = await client().vote("p1", "up", { variant: "blue" });
-  expect(result).toMatchObject({ ok: true, replayed: false, data: { request_id: "r1", user_vote: "up" } });
-  const [call] = server.calls;
-  expect(call).toMatchObject({ method: "POST", path: "/api/votes", body: { project_id: "p1", vote_type: "up", toggle: true, variant: "blue" } });
-  expect(call?.headers.authorization).toBe("Bearer t1");
-  await client().vote("p1", "up");
-  expect(server.calls[1]?.headers["idempotency-key"]).not.toBe(call?.headers["idempotency-key"]);
+const token = () => "t1";
+const open = (options = {}) => createClient({ baseUrl: backend.url, token, ...options });
+
+/** The server says these one after the other, then answers as it does. */
+function script(...replies: (Reply | "hang up" | null)[]): void {
+  backend.before = () => replies.shift() ?? null;
+}
+
+function failure(result: Result<unknown> | { ok: boolean; problem?: Problem }): Problem {
+  if (!("problem" in result) || !result.problem) throw new Error("the call went well");
+  return result.problem;
+}
+
+test("a vote is posted with its token, an idempotency key and toggle false", async () => {
+  const result = await open().vote("p1", "up", { variant: "a" });
+  expect(result).toMatchObject({ ok: true, status: 202, data: { id: "p1", user_vote: "up", action: "created" } });
+  const { headers, body } = backend.asked[0]!;
+  expect(body).toEqual({ project_id: "p1", vote_type: "up", toggle: false, variant: "a" });
+  expect(headers).toMatchObject({ authorization: "Bearer t1", "content-type": "application/json" });
+  expect(headers["idempotency-key"]).toMatch(/^[0-9a-f]{32}$/);
 });
 
-test("all tries of a click have the same key, and wait as the server asks", async () => {
-  const answers = [problem(503, "full", { "Retry-After": "0" }), { destroy: true }, problem(429, "slow", { "Retry-After": "1" }),
-    { ...accepted("p1", "up", "r1"), headers: { "Idempotent-Replayed": "true" } }];
-  server.answer = () => answers.shift() ?? problem(500);
-  const from = Date.now();
-  const result = await client().vote("p1", "up");
-  expect(result).toMatchObject({ ok: true, replayed: true });
-  expect(new Set(server.calls.map((call) => call.headers["idempotency-key"])).size).toBe(1);
-  expect(server.calls).toHaveLength(4);
-  expect(Date.now() - from).toBeGreaterThanOrEqual(1000);
+test("a retry has the key of its click, another click another key", async () => {
+  script("hang up", problem(503, "temporary-reduced-capacity"), null);
+  const client = open();
+  await client.vote("p1", "up");
+  await client.vote("p1", "down");
+  const keys = backend.asked.map((asked) => asked.headers["idempotency-key"]);
+  expect(keys).toHaveLength(4);
+  expect(new Set(keys.slice(0, 3)).size).toBe(1);
+  expect(keys[3]).not.toBe(keys[0]);
 });
 
-test("tries have an end, and a problem is a value", async () => {
-  server.answer = () => problem(503, "away", { "Retry-After": "0" });
-  expect(await client({ retries: 2 }).vote("p1", "up")).toMatchObject({ ok: false, problem: { status: 503, detail: "away" }, retryAfterMs: 0 });
-  expect(server.calls).toHaveLength(3);
+test("a retry comes no earlier than Retry-After asks", async () => {
+  script(problem(429, "too-many-requests", { "Retry-After": "1" }));
+  const start = Date.now();
+  expect((await open().vote("p1", "up")).ok).toBe(true);
+  expect(Date.now() - start).toBeGreaterThanOrEqual(1000);
 });
 
-test("what another try cannot help is not tried again", async () => {
-  server.answer = () => problem(404, "unknown project");
-  expect(await client().vote("p1", "up")).toMatchObject({ ok: false, problem: { status: 404, detail: "unknown project" } });
-  server.answer = () => problem(429, "tomorrow", { "Retry-After": "86400" });
-  expect(await client().vote("p1", "up")).toMatchObject({ ok: false, retryAfterMs: 86_400_000 });
-  expect(server.calls).toHaveLength(2);
+test("Retry-After may be a date", async () => {
+  script(problem(503, "temporary-reduced-capacity", { "Retry-After": new Date(Date.now() + 60_000).toUTCString() }));
+  const said = failure(await open().metrics());
+  expect(said.kind === "unavailable" && said.retryAfterMs! > 50_000).toBe(true);
 });
 
-test("a token that is over is asked for again, once", async () => {
-  server.answer = (call) => (call.headers.authorization === "Bearer new" ? accepted("p1", "up", "r1") : problem(401));
-  expect((await client({ token: async (again: boolean) => (again ? "new" : "old") }).vote("p1", "up")).ok).toBe(true);
-  expect(await client().vote("p1", "up")).toMatchObject({ ok: false, problem: { status: 401 } });
-  expect(server.calls).toHaveLength(4);
+test("a longer Retry-After than the caller waits is told at once", async () => {
+  script(problem(429, "too-many-requests", { "Retry-After": "60" }));
+  expect(failure(await open().vote("p1", "up"))).toMatchObject({ kind: "rate-limited", status: 429, retryAfterMs: 60_000 });
+  expect(backend.asked).toHaveLength(1);
 });
 
-test("an answer that is no problem document is one all the same", async () => {
-  server.answer = () => ({ status: 502, headers: { "Content-Type": "text/html" }, body: "<html>" });
-  expect(await client().metrics()).toMatchObject({ ok: false, problem: { status: 502, type: "about:blank" } });
+test("retries are bounded", async () => {
+  backend.before = () => problem(503, "temporary-reduced-capacity");
+  expect(failure(await open({ maxTries: 3 }).vote("p1", "up")).kind).toBe("unavailable");
+  expect(backend.asked).toHaveLength(3);
 });
 
-test("nobody there is a value as well", async () => {
-  const away = createVoteClient({ baseUrl: "http://127.0.0.1:1", token: () => "t", retries: 0 });
-  expect(await away.leaderboard()).toMatchObject({ ok: false, problem: { status: 0, title: "No answer" } });
-  expect(await client({ token: () => Promise.reject(new Error("signed out")), retries: 0 }).metrics()).toMatchObject({ ok: false, problem: { detail: "signed out" } });
+test("waits grow and are jittered", async () => {
+  const waits: number[] = [];
+  const timer = globalThis.setTimeout;
+  vi.spyOn(globalThis, "setTimeout").mockImplementation(((run: () => void, ms = 0) => {
+    const isWait = ms > 60 && ms < 2500; // no try's clock, and none of the server's
+    if (isWait) waits.push(ms);
+    return timer(run, isWait ? 0 : ms);
+  }) as typeof setTimeout);
+  backend.before = () => "hang up";
+  await open({ maxTries: 4 }).metrics();
+  await open({ maxTries: 4 }).metrics();
+  expect(waits).toHaveLength(6);
+  expect(waits[2]!).toBeGreaterThan(waits[0]!);
+  expect(waits.slice(0, 3)).not.toEqual(waits.slice(3));
 });
 
-test("a call can be given up, also between two tries", async () => {
-  const controller = new AbortController();
-  server.answer = () => problem(503, "away", { "Retry-After": "10" });
-  setTimeout(() => controller.abort(), 100);
-  const from = Date.now();
-  expect(await client().metrics({ signal: controller.signal })).toMatchObject({ ok: false, problem: { status: 0, title: "Aborted" } });
-  expect(Date.now() - from).toBeLessThan(3000);
+test("a caller's retry function ends the call", async () => {
+  script(problem(429, "too-many-requests", { "Retry-After": "1" }));
+  const result = await open().vote("p1", "up", { retry: ({ kind }) => kind !== "rate-limited" });
+  expect(failure(result).kind).toBe("rate-limited");
 });
 
-test("a project that has not changed is not sent again", async () => {
-  const data = { id: "p1", project_id: "p1", upvotes: 3, downvotes: 1, voteCount: 2, community_score: 0.3, version: 7 };
-  server.answer = (call) => (call.headers["if-none-match"] === '"v7"' ? { status: 304 } : { headers: { ETag: '"v7"' }, body: { status: "success", data } });
-  const one = client();
-  expect(await one.project("p1")).toMatchObject({ ok: true, data });
-  expect(await one.project("p1")).toMatchObject({ ok: true, data });
-  expect(server.calls[1]?.headers["if-none-match"]).toBe('"v7"');
+test("a signal ends the wait for a retry", async () => {
+  script(problem(503, "temporary-reduced-capacity", { "Retry-After": "9" }));
+  const ender = new AbortController();
+  const calling = open().vote("p1", "up", { signal: ender.signal, retry: () => (setTimeout(() => ender.abort(), 20), true) });
+  expect(failure(await calling).kind).toBe("aborted");
+  expect(backend.asked).toHaveLength(1);
 });
 
-test("the other calls say what they mean", async () => {
-  server.answer = () => ({ body: { status: "success", data: { votes: [], next_cursor: null, projects: [] } } });
-  await client().userVotes({ limit: 5, cursor: "c:d", projectIds: ["a", "b"] });
-  await client().leaderboard(7);
-  await client().status("r/1");
-  expect(server.calls.map((call) => call.path)).toEqual(["/api/votes/user?limit=5&cursor=c%3Ad&project_ids=a%2Cb", "/api/leaderboard?limit=7", "/api/votes/status/r%2F1"]);
+test("a signal ends a call that is under way, and one that has not begun", async () => {
+  const ender = new AbortController();
+  backend.before = () => new Promise(() => ender.abort());
+  expect(failure(await open().metrics({ signal: ender.signal })).kind).toBe("aborted");
+  expect(failure(await open().metrics({ signal: ender.signal })).kind).toBe("aborted");
+  expect(backend.asked).toHaveLength(1);
 });
 
-test("Retry-After is seconds or a date", () => {
-  expect(parseRetryAfter("2")).toBe(2000);
-  expect(parseRetryAfter(new Date(Date.now() + 5000).toUTCString())).toBeGreaterThan(3000);
-  expect(parseRetryAfter("soon")).toBeUndefined();
-  expect(parseRetryAfter(null)).toBeUndefined();
+test("a server that does not answer is a timeout, and tried again", async () => {
+  backend.before = () => new Promise(() => {});
+  expect(failure(await open({ timeoutMs: 50, maxTries: 2 }).metrics()).kind).toBe("timeout");
+  expect(backend.asked).toHaveLength(2);
+});
+
+test("a server that is not there is a value", async () => {
+  const { url } = backend;
+  await backend.stop();
+  const said = failure(await createClient({ baseUrl: url, maxTries: 2 }).metrics());
+  expect(said).toMatchObject({ kind: "network", status: 0 });
+  await backend.start();
+});
+
+test("a 401 asks the provider once more, and the vote goes with the new token", async () => {
+  const asked: boolean[] = [];
+  const provider = async ({ refresh }: { refresh: boolean }) => (asked.push(refresh), refresh ? "new" : "old");
+  backend.before = ({ headers }) => (headers.authorization === "Bearer new" ? null : problem(401, "unauthorized"));
+  const client = open({ token: provider });
+  expect((await client.vote("p1", "up")).ok).toBe(true);
+  expect((await client.vote("p1", "none")).ok).toBe(true);
+  expect(asked).toEqual([false, true]);
+  expect(backend.asked[0]!.headers["idempotency-key"]).toBe(backend.asked[1]!.headers["idempotency-key"]);
+});
+
+test("a second 401 is the answer", async () => {
+  backend.before = () => problem(401, "unauthorized");
+  expect(failure(await open().vote("p1", "up")).kind).toBe("unauthorized");
+  expect(backend.asked).toHaveLength(2);
+});
+
+test("calls at the same time ask the provider once", async () => {
+  const provider = vi.fn(async () => "t1");
+  const client = open({ token: provider });
+  await Promise.all([client.vote("p1", "up"), client.project("p1"), client.vote("p2", "up")]);
+  expect(provider).toHaveBeenCalledTimes(1);
+});
+
+test("a provider that fails is a value, and asked again by the next call", async () => {
+  const provider = vi.fn(() => "t1").mockImplementationOnce(() => {
+    throw new Error("logged out");
+  });
+  const client = open({ token: provider });
+  expect(failure(await client.vote("p1", "up"))).toMatchObject({ kind: "token", cause: new Error("logged out") });
+  expect((await client.vote("p1", "up")).ok).toBe(true);
+});
+
+test.each([
+  [400, "malformed"], [401, "unauthorized"], [403, "forbidden"], [404, "not-found"], [413, "too-large"],
+  [415, "not-json"], [422, "key-reused"], [500, "unexpected"],
+] as const)("a %i is a problem of the kind %s, and not tried again", async (status, kind) => {
+  backend.before = () => problem(status, "x");
+  expect(failure(await open().vote("p1", "up"))).toMatchObject({ kind, status, detail: "it is x", request_id: "r" });
+  expect(backend.asked).toHaveLength(status === 401 ? 2 : 1);
+});
+
+test("a malformed vote names its fields", async () => {
+  const errors = [{ field: "project_id", detail: "is too long" }];
+  script(problem(400, "malformed", {}, { errors }));
+  const said = failure(await open().vote("p1", "up"));
+  expect(said.kind === "malformed" && said.errors).toEqual(errors);
+});
+
+test("a first call that is in flight is waited for", async () => {
+  script(problem(409, "idempotency-key-in-flight", { "Retry-After": "0" }));
+  expect((await open().vote("p1", "up")).ok).toBe(true);
+});
+
+test.each([502, 504])("a gateway's %i is tried again", async (status) => {
+  script({ status, body: "<html>", headers: { "Content-Type": "text/html" } });
+  expect((await open().vote("p1", "up")).ok).toBe(true);
+});
+
+test.each(["<html>welcome to the portal", "null", "7"])("a 200 that is not of this API is a problem: %s", async (body) => {
+  script({ status: 200, body, headers: { "Content-Type": "text/html" } });
+  expect(failure(await open().metrics())).toMatchObject({ kind: "unexpected", status: 200 });
+});
+
+test("a project is asked for with its ETag", async () => {
+  const client = open();
+  expect(await client.project("p1")).toMatchObject({ ok: true, notModified: false, data: { version: 5 } });
+  expect(await client.project("p1")).toMatchObject({ ok: true, notModified: true, data: { version: 5 } });
+  backend.row("p1").version = 6;
+  expect(await client.project("p1")).toMatchObject({ ok: true, notModified: false, data: { version: 6 } });
+  expect(backend.asked.map((asked) => asked.headers["if-none-match"])).toEqual([undefined, '"v5"', '"v5"']);
+});
+
+test("the user's votes are asked for by page and by project", async () => {
+  backend.row("p2").shown = "down";
+  const result = await open().userVotes({ limit: 5, cursor: "c", projectIds: ["p1", "p2"] });
+  expect(result.ok && result.data.votes).toMatchObject([{ project_id: "p2", vote_type: "down" }]);
+  expect(backend.asked[0]!.path).toBe("/api/votes/user?limit=5&cursor=c&project_ids=p1%2Cp2");
+});
+
+test("status, metrics and leaderboard give their data", async () => {
+  const projects = [{ project_id: "p1", upvotes: 1, downvotes: 0, voteCount: 1, community_score: 0.2, version: 1 }];
+  backend.before = ({ path }) =>
+    path.startsWith("/api/leaderboard") ? { status: 200, body: { status: "success", data: { projects } } }
+    : path === "/api/votes/metrics" ? { status: 200, body: { total_votes: 7 } }
+    : null;
+  const client = open();
+  const vote = await client.vote("p1", "up");
+  const id = vote.ok ? vote.data.request_id : "";
+  expect(await client.status(id)).toMatchObject({ ok: true, data: { state: "pending" } });
+  expect(await client.metrics()).toMatchObject({ ok: true, data: { total_votes: 7 } });
+  expect(await client.leaderboard(3)).toMatchObject({ ok: true, data: projects });
+  expect(backend.asked.at(-1)!.path).toBe("/api/leaderboard?limit=3");
+});
+
+test("an id is quoted in a path", async () => {
+  await open().project("a/b?c");
+  expect(backend.asked[0]!.path).toBe("/api/projects/a%2Fb%3Fc");
 });

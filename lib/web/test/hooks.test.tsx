@@ -1,126 +1,221 @@
 // @vitest-environment jsdom
-// hooks.test.tsx - the hooks in a page. SPDX-License-Identifier: Apache-2.0
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { act, cleanup, fireEvent, render, screen } from "@testing-library/react";
+// hooks.test.tsx - the React hooks, against real servers. SPDX-License-Identifier: Apache-2.0
+import { QueryClient, QueryClientProvider, useIsMutating } from "@tanstack/react-query";
+import { act, cleanup, render, screen } from "@testing-library/react";
+import { StrictMode, type ReactNode } from "react";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createVotes, useActivity, useProject, useRealTimeUpdates, useVotes, VotesProvider, type Votes } from "../src/react.js";
-import type { Notice } from "../src/caster.js";
-import { accepted, problem, TestServer, until } from "./server.js";
+import { createClient } from "../src/client.js";
+import {
+  keys, projectQuery, useActivity, useProject, useRealTimeUpdates, useSession, useVoteActions, useVotes, VotesProvider,
+  type Notice,
+} from "../src/react.js";
+import { aWhile, Backend, problem, until } from "./backend.js";
 
-const counts = (upvotes: number, version: number) => ({ upvotes, downvotes: 0, community_score: 0.5, version });
-let server: TestServer;
-let votes: Votes;
+let backend: Backend;
 let notices: Notice[];
-let own: { project_id: string; vote_type: string; updated_at: string }[];
-let drawn: Record<string, number>;
+let queries: QueryClient;
+const renders = new Map<string, number>();
+const token = () => "t1";
 
-function Card({ id, press }: { id: string; press: (id: string, arrow: "up" | "down") => void }) {
-  const project = useProject(id);
-  drawn[id] = (drawn[id] ?? 0) + 1;
+function Card({ id }: { id: string }) {
+  const { upvotes, known, user_vote, pending } = useProject(id);
+  const { click } = useVoteActions();
+  renders.set(id, (renders.get(id) ?? 0) + 1);
   return (
-    <button aria-label={id} aria-pressed={project.userVote === "up"} onClick={() => press(id, "up")}>
-      {project.voteCount}
+    <button data-testid={id} aria-pressed={user_vote === "up"} onClick={() => click(id, "up")}>
+      {known ? upvotes : "?"}{pending ? "…" : ""}
     </button>
   );
 }
 
-function Page({ ids, user = "ada", url = server.url }: { ids: string[]; user?: string; url?: string | null }) {
-  const { press, isLoading, error } = useVotes(ids, user);
-  const status = useRealTimeUpdates({ url, user, projectIds: ids, transports: ["websocket"] });
-  const activity = useActivity();
+function List({ ids }: { ids: readonly string[] }) {
+  const { status } = useRealTimeUpdates(ids);
+  const { isLoading } = useVotes(ids);
+  const [newest] = useActivity();
+  const sending = useIsMutating({ mutationKey: keys.vote() });
   return (
-    <main data-status={status} data-loading={isLoading} data-error={error?.message} data-activity={activity.length}>
-      {ids.map((id) => <Card key={id} id={id} press={press} />)}
-    </main>
+    <>
+      <p data-testid="status">{status}</p>
+      <p data-testid="loading">{isLoading ? "loading" : "loaded"}</p>
+      <p data-testid="activity">{newest?.state}</p>
+      <p data-testid="sending">{sending}</p>
+      {ids.map((id) => <Card key={id} id={id} />)}
+    </>
   );
 }
 
-const page = () => screen.getByRole("main").dataset;
-const button = (id: string) => screen.getByRole("button", { name: id });
-const show = (element: React.ReactElement) => {
-  const queries = new QueryClient({ defaultOptions: { queries: { retry: false } } });
-  const wrap = (child: React.ReactElement) => <QueryClientProvider client={queries}><VotesProvider value={votes}>{child}</VotesProvider></QueryClientProvider>;
-  const { rerender, unmount } = render(wrap(element));
-  return { again: (child: React.ReactElement) => rerender(wrap(child)), unmount };
-};
+function Page({ children, user = "u1" }: { children: ReactNode; user?: string }) {
+  const told = notices;
+  return (
+    <StrictMode>
+      <QueryClientProvider client={queries}>
+        <VotesProvider
+          key={user}
+          client={createClient({ baseUrl: backend.url, token, maxTries: 1 })}
+          socketUrl={backend.url}
+          token={token}
+          notify={(notice) => told.push(notice)}
+        >
+          {children}
+        </VotesProvider>
+      </QueryClientProvider>
+    </StrictMode>
+  );
+}
+
+const text = (id: string) => screen.getByTestId(id).textContent;
+/** Real time passes, and React may render meanwhile. */
+const eventually = (what: () => boolean) => act(() => until(what, 5000));
+
+async function open(...ids: string[]) {
+  const view = render(<Page><List ids={ids} /></Page>);
+  await eventually(() => text("status") === "live" && text("loading") === "loaded" && text(ids[0]!) !== "?");
+  return view;
+}
 
 beforeEach(async () => {
-  server = await new TestServer().start();
+  backend = await new Backend().start();
+  queries = new QueryClient();
   notices = [];
-  own = [];
-  drawn = {};
-  server.counts = () => counts(5, 1);
-  server.answer = ({ method, body }) =>
-    method === "POST" ? accepted(body.project_id, body.vote_type, `r${server.calls.length}`) : { body: { status: "success", data: { votes: own, next_cursor: null } } };
-  votes = createVotes({ baseUrl: server.url, token: () => "t", retries: 0, notify: (notice) => notices.push(notice) });
+  renders.clear();
 });
 afterEach(async () => {
   cleanup();
-  votes.caster.forgetUser();
-  await server.stop();
+  queries.clear();
+  await backend.stop();
 });
 
-test("a page shows counts and own votes, and says that it is live", async () => {
-  own = [{ project_id: "a", vote_type: "up", updated_at: "" }];
-  show(<Page ids={["a", "b"]} />);
-  expect(page()).toMatchObject({ status: "connecting", loading: "true" });
-  await act(() => until(() => page().status === "live" && page().loading === "false" && button("b").textContent === "5"));
-  expect(button("a").getAttribute("aria-pressed")).toBe("true");
-  expect(button("b").getAttribute("aria-pressed")).toBe("false");
+test("a click is on the page when its handler returns, and ends committed", async () => {
+  await open("p1");
+  act(() => screen.getByTestId("p1").click());
+  expect([text("p1"), screen.getByTestId("p1").getAttribute("aria-pressed")]).toEqual(["11…", "true"]);
+  await eventually(() => text("activity") === "accepted");
+  act(() => backend.commit());
+  await eventually(() => text("p1") === "11");
+  expect(text("activity")).toBe("committed");
 });
 
-test("a press is shown in the same event, and not waited for", async () => {
-  show(<Page ids={["a"]} />);
-  await act(() => until(() => button("a").textContent === "5"));
-  fireEvent.click(button("a"));
-  expect(button("a").textContent).toBe("6");
-  expect(button("a").getAttribute("aria-pressed")).toBe("true");
-  await act(() => until(() => page().activity === "1"));
+test("a click is a mutation while it is sent", async () => {
+  await open("p1");
+  backend.before = ({ method }) => (method === "POST" ? aWhile(100).then(() => null) : null);
+  act(() => screen.getByTestId("p1").click());
+  await eventually(() => text("sending") === "1");
+  await eventually(() => text("sending") === "0");
 });
 
-test("a refused press goes back and is told", async () => {
-  server.answer = ({ method }) => (method === "POST" ? problem(404, "unknown project") : { body: { data: { votes: [], next_cursor: null } } });
-  show(<Page ids={["a"]} />);
-  await act(() => until(() => button("a").textContent === "5"));
-  fireEvent.click(button("a"));
-  await act(() => until(() => notices.length === 1));
-  expect(button("a").textContent).toBe("5");
+test("an update of one project renders its card alone", async () => {
+  await open("p1", "p2");
+  const before = new Map(renders);
+  backend.others("p2");
+  await eventually(() => text("p2") === "11");
+  expect(renders.get("p1")).toBe(before.get("p1"));
 });
 
-test("somebody's vote draws that one card again", async () => {
-  show(<Page ids={["a", "b"]} />);
-  await act(() => until(() => button("b").textContent === "5"));
-  const before = { ...drawn };
-  server.io.emit("vote:cast", { project_id: "a", ...counts(9, 2), committed_at: "2026-11-23T18:03:39.594Z" });
-  await act(() => until(() => button("a").textContent === "9"));
-  expect(drawn.a).toBe(before.a! + 1);
-  expect(drawn.b).toBe(before.b);
+test("the user's votes are shown when the page opens", async () => {
+  backend.row("p2").shown = "up";
+  await open("p1", "p2");
+  expect(screen.getByTestId("p2").getAttribute("aria-pressed")).toBe("true");
+  expect(screen.getByTestId("p1").getAttribute("aria-pressed")).toBe("false");
 });
 
-test("what comes onto the screen is subscribed, and another user connects again", async () => {
-  const { again } = show(<Page ids={["a"]} />);
-  await act(() => until(() => page().status === "live"));
-  again(<Page ids={["a", "b"]} />);
-  await act(() => until(() => votes.store.get("b").known));
-  expect(server.subscribed).toEqual([["a"], ["b"]]);
-  again(<Page ids={["a", "b"]} user="bob" />);
-  await act(() => until(() => server.subscribed.length === 3));
-  expect(server.subscribed[2]?.sort()).toEqual(["a", "b"]);
+test("a refused vote is rolled back, and a toast can be shown", async () => {
+  await open("p1");
+  backend.before = ({ method }) => (method === "POST" ? problem(503, "temporary-reduced-capacity") : null);
+  act(() => screen.getByTestId("p1").click());
+  expect(text("p1")).toBe("11…");
+  await eventually(() => text("p1") === "10");
+  expect(notices).toMatchObject([{ kind: "rejected", problem: { kind: "unavailable" } }]);
 });
 
-test("a page that is left closes its connection", async () => {
-  const { unmount } = show(<Page ids={["a"]} />);
-  await act(() => until(() => page().status === "live"));
+test("a failed commit is rolled back, and a toast can be shown", async () => {
+  await open("p1");
+  act(() => screen.getByTestId("p1").click());
+  await eventually(() => text("activity") === "accepted");
+  backend.fail();
+  await eventually(() => text("p1") === "10");
+  expect(notices).toMatchObject([{ kind: "failed", reason: "it is refused" }]);
+});
+
+test("a correction refetches the project through its query", async () => {
+  await open("p1");
+  act(() => screen.getByTestId("p1").click());
+  await eventually(() => text("activity") === "accepted");
+  backend.reconcile();
+  await eventually(() => notices.length === 1);
+  expect(notices[0]).toMatchObject({ kind: "reconciled", user_vote: "up" });
+  const key = keys.project("p1");
+  await eventually(() => queries.getQueryData<{ version: number }>(key)?.version === backend.row("p1").version);
+  expect(text("p1")).toBe("11");
+});
+
+test("what leaves the screen is unsubscribed, what comes is subscribed", async () => {
+  const { rerender } = await open("p1", "p2");
+  backend.messages.length = 0;
+  rerender(<Page><List ids={["p2", "p3"]} /></Page>);
+  await eventually(() => text("p3") === "10");
+  expect(backend.messages).toEqual([
+    { event: "unsubscribe", project_ids: ["p1"] },
+    { event: "subscribe", project_ids: ["p3"] },
+  ]);
+});
+
+test("the page tells that it is reconnecting, and has right counts then", async () => {
+  await open("p1");
+  const back = await backend.goAway();
+  await eventually(() => text("status") === "reconnecting");
+  backend.row("p1").upvotes = 33;
+  backend.row("p1").version = 8;
+  await act(back);
+  await eventually(() => text("status") === "live");
+  await eventually(() => text("p1") === "33");
+});
+
+test("votes of another page of the user while this one was away are loaded", async () => {
+  await open("p1");
+  const back = await backend.goAway();
+  await eventually(() => text("status") === "reconnecting");
+  backend.row("p1").shown = "up";
+  await act(back);
+  await eventually(() => screen.getByTestId("p1").getAttribute("aria-pressed") === "true");
+});
+
+test("another user begins anew", async () => {
+  backend.row("p1").shown = "up";
+  const { rerender } = await open("p1");
+  backend.row("p1").shown = null;
+  rerender(<Page user="u2"><List ids={["p1"]} /></Page>);
+  await eventually(() => text("loading") === "loaded" && text("p1") === "10");
+  await eventually(() => screen.getByTestId("p1").getAttribute("aria-pressed") === "false");
+  await until(() => backend.clients === 1);
+});
+
+test("a page that is left closes its socket", async () => {
+  const { unmount } = await open("p1");
+  expect(backend.clients).toBe(1);
   unmount();
-  await until(() => server.io.sockets.sockets.size === 0);
+  await until(() => backend.clients === 0);
 });
 
-test("own votes that cannot be read are an error, and the counts are there all the same", async () => {
-  server.answer = () => problem(503, "away");
-  show(<Page ids={["a"]} />);
-  await act(() => until(() => page().error === "away" && button("a").textContent === "5"));
+test("counts from elsewhere are taken when they are newer", async () => {
+  let seed: ReturnType<typeof useVoteActions>["seed"] = () => {};
+  const Seeder = () => ((seed = useVoteActions().seed), null);
+  render(<Page><List ids={["p1"]} /><Seeder /></Page>);
+  await eventually(() => text("p1") === "10");
+  const counts = { project_id: "p1", downvotes: 0, voteCount: 0, community_score: 0 };
+  act(() => seed([{ ...counts, upvotes: 77, version: 4 }]));
+  expect(text("p1")).toBe("10");
+  act(() => seed([{ ...counts, upvotes: 78, version: 6 }]));
+  expect(text("p1")).toBe("78");
 });
 
-test("without a provider the hook says what it lacks", () => {
-  expect(() => render(<Card id="a" press={() => {}} />)).toThrow("VotesProvider");
+test("a query fails with the problem as a value", async () => {
+  backend.before = () => problem(404, "unknown-project");
+  const client = createClient({ baseUrl: backend.url, token });
+  const failing = queries.fetchQuery(projectQuery(client, "none"));
+  await expect(failing).rejects.toMatchObject({ name: "ProblemError", problem: { kind: "not-found" } });
+});
+
+test("a hook outside of a provider says what is missing", () => {
+  const Lost = () => (useSession(), null);
+  expect(() => render(<Lost />)).toThrow("there is no VotesProvider");
 });
