@@ -15,7 +15,7 @@ int main(int argc, char **argv)
     const struct tool tool = {
         .name = "vote-replay",
         .purpose = "Sends records of a topic or a file again; mends what is in vote.dead.",
-        .usage = "--from TOPIC | --file FILE | --redrive | --verify  [--to TOPIC] [FILTER...]",
+        .usage = "--from TOPIC | --file FILE | --redrive | --verify ...",
         .sets = sets,
         .set_count = sizeof sets / sizeof *sets,
         .config = &config,
