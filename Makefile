@@ -13,7 +13,7 @@ FLAGS    := -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Wformat=2 -Wstrict-p
 CPPFLAGS += -Ilib -Icmd $(PG_FLAGS)
 LIBS     := -lm -lpthread
 
-TOOLS := vote-ingest vote-commit vote-notify vote-invalidate vote-admin vote-tail vote-load
+TOOLS := vote-ingest vote-commit vote-notify vote-invalidate vote-admin vote-tail vote-replay vote-load
 BINS  := $(TOOLS:%=$(BUILD)/bin/%)
 MANS  := $(TOOLS:%=$(BUILD)/man/%.1)
 COMPLETIONS := $(TOOLS:%=$(BUILD)/completion/%)
@@ -28,6 +28,9 @@ REDIS    := $(call objects,lib/redis)
 PG       := $(call objects,lib/pg)
 VOTE     := $(BUILD)/obj/lib/vote/ids.o
 EVENT    := $(BUILD)/obj/lib/vote/event.o $(BUILD)/obj/lib/vote/pending.o
+VOTES_CSV := $(BUILD)/obj/lib/vote/votes_csv.o $(BUILD)/obj/lib/vote/names.o
+COLUMNS  := $(BUILD)/obj/lib/vote/request_columns.o
+FILTER   := $(BUILD)/obj/lib/vote/filter.o
 TOKEN    := $(BUILD)/obj/lib/vote/token.o
 KNOWN    := $(BUILD)/obj/lib/vote/token_cache.o $(BUILD)/obj/lib/vote/token_config.o
 SCRIPTS  := $(BUILD)/gen/scripts.o $(BUILD)/obj/lib/vote/keys.o
@@ -52,7 +55,7 @@ cmd  = $(call objects,cmd/$(1))
 
 $(BUILD)/bin/vote-ingest: $(call cmd,vote-ingest) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SCRIPTS) $(OPENAPI)
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson -ljwt $(LIBS)
-$(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(SCRIPTS)
+$(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(COLUMNS) $(SCRIPTS)
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson $(LIBS)
 $(BUILD)/bin/vote-notify: $(call cmd,vote-notify) $(BASE) $(NET) $(KAFKA) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
 	$(LINK) -lcivetweb -lrdkafka $(SOCKETIO_LIBS) -lpq -ljansson -ljwt $(LIBS)
@@ -60,9 +63,11 @@ $(BUILD)/bin/vote-invalidate: $(call cmd,vote-invalidate) $(BASE) $(NET) $(KAFKA
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -lcurl -ljansson $(LIBS)
 $(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS) $(MIGRATIONS) $(BUILD)/obj/lib/vote/consistency.o
 	$(LINK) -lrdkafka -lhiredis -lpq -lcurl -ljansson -ljwt $(LIBS)
-$(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT)
+$(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(FILTER)
 	$(LINK) -lrdkafka -ljansson $(LIBS)
-$(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(TOKEN)
+$(BUILD)/bin/vote-replay: $(call cmd,vote-replay) $(BASE) $(KAFKA) $(PG) $(VOTE) $(EVENT) $(COLUMNS) $(FILTER) $(VOTES_CSV) $(MIGRATIONS)
+	$(LINK) -lrdkafka -lpq -ljansson $(LIBS)
+$(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(VOTES_CSV) $(TOKEN)
 	$(LINK) -lcurl -ljansson -ljwt $(LIBS)
 
 $(BUILD)/test/socketio: $(call objects,tests/socketio) $(BASE) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
@@ -99,8 +104,8 @@ $(BUILD)/completion/%: $(BUILD)/bin/%
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 # Unit tests: one program a module, each links only what it tests.
-TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(TOKEN) $(SOCKETIO) \
-    $(BUILD)/obj/cmd/vote-ingest/vote_body.o $(BUILD)/obj/cmd/vote-tail/selector.o \
+TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(FILTER) $(VOTES_CSV) $(TOKEN) $(SOCKETIO) \
+    $(BUILD)/obj/cmd/vote-ingest/vote_body.o \
     $(BUILD)/obj/cmd/vote-notify/project_ids.o $(BUILD)/obj/lib/redis/slot.o \
     $(patsubst %,$(BUILD)/obj/cmd/vote-invalidate/%.o,template progress dirty target)
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))

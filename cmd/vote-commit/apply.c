@@ -3,45 +3,26 @@
 #include "vote-commit/commit.h"
 
 #include "base/clock.h"
+#include "vote/request_columns.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLUMNS = 11, FENCE_COLUMNS = 4, PARAMETERS = 17, NUMBER_SIZE = 24, WAIT_MS = 100 };
+enum { FENCE_COLUMNS = 4, PARAMETERS = 17, NUMBER_SIZE = 24, WAIT_MS = 100 };
 
 /* The arrays that vote.commit_batch takes, as text. */
 struct arrays {
     struct buf fence[FENCE_COLUMNS]; /* partition, expected, next and announced offset */
-    struct buf columns[COLUMNS];
+    struct request_columns requests;
 };
 
 static void arrays_free(struct arrays *arrays)
 {
     for (int i = 0; i < FENCE_COLUMNS; i++)
         buf_free(&arrays->fence[i]);
-    for (int i = 0; i < COLUMNS; i++)
-        buf_free(&arrays->columns[i]);
-}
-
-static void arrays_add(struct arrays *arrays, int32_t partition, int64_t offset,
-                       const struct request *request)
-{
-    char accepted_at[CLOCK_TEXT_SIZE];
-    clock_format_ms(request->accepted_at_ms, accepted_at);
-    struct buf *column = arrays->columns;
-    pg_array_int(column++, partition);
-    pg_array_int(column++, offset);
-    pg_array_text(column++, request->request_id);
-    pg_array_text(column++, request->user_id);
-    pg_array_text(column++, request->project_id);
-    pg_array_int(column++, request->vote_type);
-    pg_array_int(column++, request->previous);
-    pg_array_text(column++, vote_action_name(request->action));
-    pg_array_int(column++, request->seq);
-    pg_array_text(column++, accepted_at);
-    pg_array_text(column++, request->variant[0] ? request->variant : NULL);
+    request_columns_free(&arrays->requests);
 }
 
 /* The offset behind the last of the entries in [from, to), by partition; -1 where there is none. */
@@ -153,14 +134,14 @@ enum apply apply_send(struct commit *commit, const struct batch *batch, size_t f
     for (size_t i = from; i < to; i++) {
         const struct entry *entry = &batch->entries[i];
         if (!entry->left_out)
-            arrays_add(&arrays, entry->message->partition, entry->message->offset, &entry->request);
+            request_columns_add(&arrays.requests, entry->message->partition, entry->message->offset,
+                                &entry->request);
     }
     arrays_add_fences(&arrays, commit, batch, from, to);
     for (int i = 0; i < FENCE_COLUMNS; i++)
         parameters[1 + i] = pg_array_end(&arrays.fence[i]);
     parameters[1 + FENCE_COLUMNS] = commit->owner;
-    for (int i = 0; i < COLUMNS; i++)
-        parameters[2 + FENCE_COLUMNS + i] = pg_array_end(&arrays.columns[i]);
+    request_columns_end(&arrays.requests, parameters + 2 + FENCE_COLUMNS);
     commit->in_flight_us = clock_mono_us();
     bool sent = pg_send(&commit->pg, batch_sql, PARAMETERS, parameters, error);
     arrays_free(&arrays);
@@ -215,14 +196,13 @@ static const char again_sql[] =
 enum apply apply_again(struct commit *commit, const struct record *record,
                        const struct request *request, struct result *result, struct error *error)
 {
-    struct arrays arrays = {0};
-    const char *parameters[1 + COLUMNS] = {TOPIC_REQUESTS};
-    arrays_add(&arrays, record->partition, record->offset, request);
-    for (int i = 0; i < COLUMNS; i++)
-        parameters[1 + i] = pg_array_end(&arrays.columns[i]);
+    struct request_columns columns = {0};
+    const char *parameters[1 + REQUEST_COLUMNS] = {TOPIC_REQUESTS};
+    request_columns_add(&columns, record->partition, record->offset, request);
+    request_columns_end(&columns, parameters + 1);
     enum apply outcome =
-        single_run(commit, again_sql, 1 + COLUMNS, parameters, request, result, error);
-    arrays_free(&arrays);
+        single_run(commit, again_sql, 1 + REQUEST_COLUMNS, parameters, request, result, error);
+    request_columns_free(&columns);
     return outcome;
 }
 

@@ -9,6 +9,7 @@
 #include "base/option.h"
 #include "base/stop.h"
 #include "vote/ids.h"
+#include "vote/names.h"
 
 #include <stdint.h>
 
@@ -26,17 +27,6 @@ struct load_config {
     bool verify;
     int format; /* 0 text, 1 json */
 };
-
-/* Names by index, each once. */
-struct names {
-    char (*text)[VOTE_ID_SIZE];
-    size_t count, capacity;
-    uint32_t *slots; /* open addressing; 0 is empty, otherwise index + 1 */
-    size_t slot_count;
-};
-
-uint32_t names_intern(struct names *names, const char *text);
-void names_free(struct names *names);
 
 enum { NO_VOTE = UINT32_MAX };
 

@@ -2,9 +2,7 @@
  * Apache-2.0 */
 #include "vote-load/load.h"
 
-#include "base/hash.h"
-#include "base/units.h"
-#include "vote/event.h"
+#include "vote/votes_csv.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,58 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLUMNS = 4 };
-static const char *const column_names[COLUMNS] = {"timestamp", "user_id", "project_id",
-                                                  "vote_type"};
-
-/* Spreadsheets write it before the header. */
-#define UTF8_MARK "\xEF\xBB\xBF"
-
 static void *grown(void *memory, size_t size)
 {
     memory = realloc(memory, size);
     if (!memory)
         abort();
     return memory;
-}
-
-static void names_rehash(struct names *names)
-{
-    free(names->slots);
-    names->slot_count = names->slot_count ? names->slot_count * 2 : 1024;
-    names->slots = calloc(names->slot_count, sizeof *names->slots);
-    if (!names->slots)
-        abort();
-    for (size_t i = 0; i < names->count; i++) {
-        size_t slot = hash_text(names->text[i]) % names->slot_count;
-        while (names->slots[slot])
-            slot = (slot + 1) % names->slot_count;
-        names->slots[slot] = (uint32_t)i + 1;
-    }
-}
-
-uint32_t names_intern(struct names *names, const char *text)
-{
-    if (names->count * 2 >= names->slot_count)
-        names_rehash(names);
-    size_t slot = hash_text(text) % names->slot_count;
-    for (; names->slots[slot]; slot = (slot + 1) % names->slot_count) {
-        if (!strcmp(names->text[names->slots[slot] - 1], text))
-            return names->slots[slot] - 1;
-    }
-    if (names->count == names->capacity) {
-        names->capacity = names->capacity ? names->capacity * 2 : 256;
-        names->text = grown(names->text, names->capacity * sizeof *names->text);
-    }
-    snprintf(names->text[names->count], VOTE_ID_SIZE, "%s", text);
-    names->slots[slot] = (uint32_t)names->count + 1;
-    return (uint32_t)names->count++;
-}
-
-void names_free(struct names *names)
-{
-    free(names->text);
-    free(names->slots);
 }
 
 static size_t chain_slot(const struct plan *plan, uint32_t user, uint32_t project)
@@ -117,63 +69,16 @@ static struct planned_vote *plan_add(struct plan *plan)
     return &plan->votes[plan->count++];
 }
 
-/* Cuts a line at its commas; returns how many fields it has, at most `max`. */
-static int line_split(char *line, char **fields, int max)
+static void vote_take(void *context, const struct csv_vote *row)
 {
-    int count = 0;
-    line[strcspn(line, "\r\n")] = '\0';
-    while (line && count < max) {
-        fields[count++] = line;
-        line = strchr(line, ',');
-        if (line)
-            *line++ = '\0';
-    }
-    return count;
-}
-
-static bool header_read(char *line, int positions[COLUMNS], struct error *error)
-{
-    char *fields[16] = {0};
-    int count = line_split(line, fields, 16);
-    for (int c = 0; c < COLUMNS; c++) {
-        positions[c] = -1;
-        for (int i = 0; i < count; i++) {
-            if (!strcmp(fields[i], column_names[c]))
-                positions[c] = i;
-        }
-        if (positions[c] < 0)
-            return error_set(error, ERROR_DATA, "line 1: the header has no %s", column_names[c]);
-    }
-    return true;
-}
-
-static bool line_read(struct plan *plan, char *line, const int positions[COLUMNS], long number,
-                      struct error *error)
-{
-    char *fields[16] = {0};
-    const char *values[COLUMNS];
-    enum vote_type type;
-    int64_t timestamp_ms;
-    int count = line_split(line, fields, 16);
-    for (int c = 0; c < COLUMNS; c++)
-        values[c] = positions[c] < count ? fields[positions[c]] : "";
-    if (!units_parse_int(values[0], &timestamp_ms))
-        return error_set(error, ERROR_DATA, "line %ld: timestamp is not milliseconds", number);
-    for (int c = 1; c <= 2; c++) {
-        if (!id_is_valid(values[c], strlen(values[c])))
-            return error_set(error, ERROR_DATA, "line %ld: %s is not an id", number,
-                             column_names[c]);
-    }
-    if (!vote_type_parse(values[3], &type))
-        return error_set(error, ERROR_DATA, "line %ld: vote_type is not up, down or none", number);
+    struct plan *plan = context;
     struct planned_vote *vote = plan_add(plan);
-    vote->timestamp_ms = timestamp_ms;
-    vote->user = names_intern(&plan->users, values[1]);
-    vote->project = names_intern(&plan->projects, values[2]);
-    vote->value = (signed char)type;
-    vote->before =
-        (uint32_t)number; /* keeps the file's order among equal timestamps until chained */
-    return true;
+    vote->timestamp_ms = row->timestamp_ms;
+    vote->user = names_intern(&plan->users, row->user_id);
+    vote->project = names_intern(&plan->projects, row->project_id);
+    vote->value = (signed char)row->vote_type;
+    /* keeps the file's order among equal timestamps until chained */
+    vote->before = (uint32_t)row->line;
 }
 
 static int vote_compare(const void *left, const void *right)
@@ -184,36 +89,12 @@ static int vote_compare(const void *left, const void *right)
     return a->before < b->before ? -1 : a->before > b->before;
 }
 
-static bool lines_read(struct plan *plan, FILE *file, struct error *error)
-{
-    char *line = NULL;
-    size_t size = 0;
-    int positions[COLUMNS] = {0};
-    long number = 0;
-    bool fine = true;
-    ssize_t length;
-    errno = 0;
-    while (fine && (length = getline(&line, &size, file)) >= 0) {
-        number++;
-        if (strlen(line) != (size_t)length)
-            fine = error_set(error, ERROR_DATA, "line %ld: holds a NUL byte", number);
-        else if (number == 1)
-            fine = header_read(line + (strncmp(line, UTF8_MARK, 3) ? 0 : 3), positions, error);
-        else if (line[strspn(line, "\r\n")])
-            fine = line_read(plan, line, positions, number, error);
-    }
-    free(line);
-    if (fine && ferror(file))
-        return error_set(error, ERROR_DATA, "%s", strerror(errno));
-    return fine && (number > 0 || error_set(error, ERROR_DATA, "the file is empty"));
-}
-
 bool plan_read_file(struct plan *plan, const char *path, struct error *error)
 {
     FILE *file = fopen(path, "re");
     if (!file)
         return error_set(error, ERROR_DATA, "unable to open %s: %s", path, strerror(errno));
-    bool fine = lines_read(plan, file, error);
+    bool fine = votes_csv_read(file, vote_take, plan, error);
     fclose(file);
     if (!fine)
         return error_wrap(error, "%s", path);

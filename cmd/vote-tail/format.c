@@ -1,8 +1,7 @@
-/* format.c - records for eyes, and the filters. SPDX-License-Identifier: Apache-2.0 */
+/* format.c - records for eyes. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-tail/tail.h"
 
 #include "base/clock.h"
-#include "vote/event.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -17,21 +16,12 @@ static const char *member_text(const json_t *value, const char *name)
     return json_string_value(json_object_get(value, name));
 }
 
-/* A control would move the cursor, or do worse. Those of C1, U+0080 to U+009F, are two bytes. */
-static size_t control_size(const char *text, size_t size)
-{
-    unsigned char c = (unsigned char)text[0], next = size > 1 ? (unsigned char)text[1] : 0;
-    if (c < ' ' || c == 0x7f)
-        return 1;
-    return c == 0xc2 && next >= 0x80 && next < 0xa0 ? 2 : 0;
-}
-
 static void column_put(struct buf *out, const char *text, size_t size, int width)
 {
     int used = 0;
     buf_char(out, ' ');
     for (size_t i = 0; i < size; i++) {
-        size_t control = control_size(text + i, size - i);
+        size_t control = text_control_size(text + i, size - i);
         buf_char(out, control ? '?' : text[i]);
         used += (text[i] & 0xc0) != 0x80;
         i += control > 1;
@@ -71,14 +61,49 @@ static void counts_put(struct buf *out, const json_t *value)
     }
 }
 
-void format_text(const rd_kafka_message_t *message, struct buf *out)
+#define DIM   "\x1b[2m"
+#define PLAIN "\x1b[0m"
+
+/* What went as it should is green, what did not is red; what changed nothing keeps quiet. */
+static const char *colour_of_type(const rd_kafka_message_t *message)
+{
+    static const char *const colours[][2] = {
+        {"vote.cast.v1", "\x1b[32m"},       {"vote.removed.v1", "\x1b[33m"},
+        {"vote.reconciled.v1", "\x1b[35m"}, {"vote.superseded.v1", DIM},
+        {"vote.failed.v1", "\x1b[31m"},     {"vote.requested.v1", "\x1b[36m"}};
+    char type[32], dead[2];
+    if (kafka_header_text(message, "__dlq.errors.partition", dead, sizeof dead))
+        return "\x1b[31m";
+    for (size_t i = 0; kafka_header_text(message, "ce_type", type, sizeof type) &&
+                       i < sizeof colours / sizeof *colours;
+         i++) {
+        if (!strcmp(type, colours[i][0]))
+            return colours[i][1];
+    }
+    return "";
+}
+
+static void place_put(const rd_kafka_message_t *message, bool coloured, struct buf *out)
 {
     char time[CLOCK_TEXT_SIZE];
-    json_t *value = value_parse(message);
     clock_format_ms(rd_kafka_message_timestamp(message, NULL), time);
-    buf_format(out, "%s %3d:%-8lld", time, (int)message->partition, (long long)message->offset);
-    if (!header_put(out, message, "ce_type", "", 17))
-        column_put(out, "-", 1, 17);
+    buf_format(out, "%s%s %3d:%-8lld%s", coloured ? DIM : "", time, (int)message->partition,
+               (long long)message->offset, coloured ? PLAIN : "");
+}
+
+static void type_put(const rd_kafka_message_t *message, bool coloured, struct buf *out)
+{
+    buf_text(out, coloured ? colour_of_type(message) : "");
+    if (!header_put(out, message, "ce_type", "", 18))
+        column_put(out, "-", 1, 18);
+    buf_text(out, coloured ? PLAIN : "");
+}
+
+void format_text(const rd_kafka_message_t *message, bool coloured, struct buf *out)
+{
+    json_t *value = value_parse(message);
+    place_put(message, coloured, out);
+    type_put(message, coloured, out);
     if (json_is_object(value)) {
         member_put(out, value, "project_id", 16);
         member_put(out, value, "user_id", 12);
@@ -96,47 +121,4 @@ void format_text(const rd_kafka_message_t *message, struct buf *out)
     header_put(out, message, "__dlq.errors.message", " error:", 0);
     buf_char(out, '\n');
     json_decref(value);
-}
-
-static bool id_check(const char *flag, const char *id, struct error *error)
-{
-    return !id || id_is_valid(id, strlen(id)) ||
-           error_set(error, ERROR_USAGE,
-                     "--%s: \"%s\" is not 1 to 64 characters out of "
-                     "A-Z a-z 0-9 . _ : -",
-                     flag, id);
-}
-
-bool filter_check(const struct tail_config *config, struct error *error)
-{
-    enum vote_action action;
-    if (config->action && !vote_action_parse(config->action, &action))
-        return error_set(error, ERROR_USAGE,
-                         "--action: \"%s\" is not created, changed, removed or "
-                         "unchanged",
-                         config->action);
-    return id_check("user", config->user, error) && id_check("project", config->project, error) &&
-           id_check("request", config->request, error);
-}
-
-bool filter_match(const struct tail_config *config, const rd_kafka_message_t *message)
-{
-    const struct {
-        const char *member, *wanted;
-    } filters[] = {{"user_id", config->user},
-                   {"project_id", config->project},
-                   {"action", config->action},
-                   {"request_id", config->request}};
-    json_t *value = NULL;
-    bool matches = true;
-    for (size_t i = 0; i < sizeof filters / sizeof *filters && matches; i++) {
-        if (!filters[i].wanted)
-            continue;
-        if (!value)
-            value = value_parse(message);
-        const char *text = member_text(value, filters[i].member);
-        matches = text && !strcmp(text, filters[i].wanted);
-    }
-    json_decref(value);
-    return matches;
 }

@@ -8,6 +8,7 @@ int main(int argc, char **argv)
     struct tail_config config = {0};
     const struct option_set sets[] = {
         {"Tail", tail_options, tail_option_count, &config},
+        {"Filters", filter_options, FILTER_OPTION_COUNT, &config.filter},
         {"Kafka", kafka_options, KAFKA_OPTION_COUNT, &config.kafka},
     };
     const struct tool tool = {

@@ -5,19 +5,22 @@
 #include "vote-tail/tail.h"
 
 #include "base/clock.h"
+#include "base/output.h"
 #include "base/stop.h"
-#include "kafka/reader.h"
+#include "kafka/envelope.h"
+#include "kafka/selector.h"
 #include "vote/event.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { POLL_MS = 100, FLUSH_BYTES = 64 * 1024, SORTED_MAX = 10000 };
+enum { POLL_MS = 100, SORTED_MAX = 10000 };
 
-static const char *const format_choices[] = {"text", "json", NULL};
+static const char *const format_choices[] = {"text", "json", "csv", NULL};
 static const char *const topic_words[] = {"requests", "results", "dead", NULL};
-static const char *const action_words[] = {"created", "changed", "removed", "unchanged", NULL};
 
 #define AT(member) .offset = offsetof(struct tail_config, member)
 /* clang-format off */
@@ -29,19 +32,10 @@ const struct option tail_options[] = {
      .flags = OPTION_FLAG_ONLY, .summary = "start, end, +N, -N, A:B, @T, @T1:T2, @-15m:"},
     {.name = "follow", .letter = 'f', .type = OPTION_SWITCH, AT(follow),
      .flags = OPTION_FLAG_ONLY, .summary = "wait for more"},
-    {.name = "user", .type = OPTION_TEXT, AT(user), .argument = "ID", .flags = OPTION_FLAG_ONLY,
-     .summary = "only this user's"},
-    {.name = "project", .type = OPTION_TEXT, AT(project), .argument = "ID",
-     .flags = OPTION_FLAG_ONLY, .summary = "only this project's"},
-    {.name = "action", .type = OPTION_TEXT, AT(action), .argument = "ACTION",
-     .flags = OPTION_FLAG_ONLY, .choices = action_words,
-     .summary = "created, changed, removed, unchanged"},
-    {.name = "request", .type = OPTION_TEXT, AT(request), .argument = "ID",
-     .flags = OPTION_FLAG_ONLY, .summary = "only this request"},
     {.name = "count", .letter = 'c', .type = OPTION_INT, AT(count), .preset = "0", .argument = "N",
      .flags = OPTION_FLAG_ONLY, .summary = "stop after so many; 0: no limit"},
     {.name = "format", .type = OPTION_CHOICE, AT(format), .preset = "text", .argument = "FORMAT",
-     .choices = format_choices, .flags = OPTION_FLAG_ONLY, .summary = "text or json"},
+     .choices = format_choices, .flags = OPTION_FLAG_ONLY, .summary = "text, json or csv"},
 };
 /* clang-format on */
 const size_t tail_option_count = sizeof tail_options / sizeof *tail_options;
@@ -63,80 +57,21 @@ struct tail {
     size_t kept_count;
     int64_t *latest_ms; /* by partition; NULL with `kept` */
     int64_t shown;
+    bool coloured;
     bool warned; /* of a cluster that is away */
 };
 
-static const char *topic_name(const char *name)
-{
-    static const char *const known[][2] = {
-        {"requests", TOPIC_REQUESTS}, {"results", TOPIC_RESULTS}, {"dead", TOPIC_DEAD}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (!strcmp(known[i][0], name))
-            return known[i][1];
-    }
-    return name;
-}
-
-static int64_t clamp(int64_t value, int64_t low, int64_t high)
-{
-    return value < low ? low : value > high ? high : value;
-}
-
-static bool offset_at_time(struct tail *tail, int32_t partition, int64_t time_ms, int64_t none,
-                           int64_t *offset, struct error *error)
-{
-    if (!reader_offset_at(&tail->reader, partition, time_ms, offset, error))
-        return false;
-    if (*offset < 0)
-        *offset = none;
-    return true;
-}
-
-/* Turns the selector into the range [*from, *to) of a partition that has [low, high) now. */
-static bool range_find(struct tail *tail, int32_t partition, int64_t low, int64_t high,
-                       int64_t *from, int64_t *to, struct error *error)
-{
-    const struct selector *selector = &tail->selector;
-    bool bounded = selector->to >= 0;
-    *from = low;
-    *to = tail->config->follow ? -1 : high;
-    switch (selector->kind) {
-    case SELECT_START: break;
-    case SELECT_END: *from = high; break;
-    case SELECT_FIRST: *from = selector->from < high - low ? low + selector->from : high; break;
-    case SELECT_LAST: *from = selector->from < high - low ? high - selector->from : low; break;
-    case SELECT_OFFSETS:
-        *from = clamp(selector->from, low, high);
-        if (bounded)
-            *to = clamp(selector->to, low, high);
-        break;
-    case SELECT_TIMES:
-        return offset_at_time(tail, partition, selector->from, high, from, error) &&
-               (!bounded || offset_at_time(tail, partition, selector->to, high, to, error));
-    }
-    return true;
-}
-
 static bool tail_choose(struct tail *tail, struct error *error)
 {
-    int32_t count;
-    int64_t records = 0;
-    if (!reader_partitions(&tail->reader, &count, error))
+    int64_t records;
+    if (!selector_apply(&tail->selector, &tail->reader, tail->config->follow, &records, error))
         return false;
-    for (int32_t i = 0; i < count; i++) {
-        int64_t low, high, from, to;
-        if (!reader_watermarks(&tail->reader, i, &low, &high, error) ||
-            !range_find(tail, i, low, high, &from, &to, error))
-            return false;
-        reader_add(&tail->reader, i, from, to);
-        records += to < 0 ? SORTED_MAX + 1 : to > from ? to - from : 0;
-    }
-    if (tail->config->format == TAIL_TEXT && records > 0 && records <= SORTED_MAX) {
-        tail->kept = calloc((size_t)records, sizeof *tail->kept);
-        tail->latest_ms = calloc((size_t)count, sizeof *tail->latest_ms);
-        if (!tail->kept || !tail->latest_ms)
-            abort();
-    }
+    if (tail->config->format != TAIL_TEXT || records <= 0 || records > SORTED_MAX)
+        return true;
+    tail->kept = calloc((size_t)records, sizeof *tail->kept);
+    tail->latest_ms = calloc(reader_partition_bound(&tail->reader), sizeof *tail->latest_ms);
+    if (!tail->kept || !tail->latest_ms)
+        abort();
     return true;
 }
 
@@ -147,19 +82,24 @@ static bool tail_is_full(const struct tail *tail)
 
 static void tail_show(struct tail *tail, const rd_kafka_message_t *message)
 {
+    struct envelope envelope;
     if (tail_is_full(tail))
         return;
     tail->shown++;
-    if (tail->config->format == TAIL_JSON)
-        format_json(message, &tail->output.buf);
-    else
-        format_text(message, &tail->output.buf);
+    switch (tail->config->format) {
+    case TAIL_JSON:
+        envelope_of_message(&envelope, message);
+        envelope_put(&envelope, &tail->output.buf);
+        break;
+    case TAIL_CSV: format_csv(message, &tail->output.buf); break;
+    default: format_text(message, tail->coloured, &tail->output.buf);
+    }
 }
 
 /* Takes the message: shows it, or keeps it until all are there. */
 static void tail_take(struct tail *tail, rd_kafka_message_t *message)
 {
-    bool matches = filter_match(tail->config, message);
+    bool matches = filter_match(&tail->config->filter, message->payload, message->len);
     if (matches && tail->kept) {
         int64_t *latest_ms = &tail->latest_ms[message->partition];
         int64_t time_ms = rd_kafka_message_timestamp(message, NULL);
@@ -205,6 +145,14 @@ static void tail_watch(struct tail *tail)
     }
 }
 
+/* Ctrl-C is how people say that they have seen enough. Where something else ends a read before its
+ * end, whoever is behind the pipe must not take it for the whole. */
+static bool tail_stopped(const struct tail *tail, struct error *error)
+{
+    return tail->config->follow || tail->stop.signal == SIGINT ||
+           error_set(error, ERROR_RETRY, "interrupted before the end");
+}
+
 static bool tail_read(struct tail *tail, struct error *error)
 {
     enum reader_event event = READER_IDLE;
@@ -212,8 +160,7 @@ static bool tail_read(struct tail *tail, struct error *error)
     reader_start(&tail->reader);
     while (event != READER_DONE && !tail_is_full(tail)) {
         if (stop_asked(&tail->stop))
-            return tail->config->follow ||
-                   error_set(error, ERROR_RETRY, "interrupted before the end");
+            return tail_stopped(tail, error);
         event = reader_next(&tail->reader, tail->output.buf.size ? 0 : POLL_MS, &message, error);
         if (event == READER_FAILED)
             return false;
@@ -224,35 +171,59 @@ static bool tail_read(struct tail *tail, struct error *error)
         } else {
             tail_watch(tail);
         }
-        if ((event == READER_IDLE || tail->output.buf.size > FLUSH_BYTES) &&
+        if ((event == READER_IDLE || tail->output.buf.size > OUTPUT_FLUSH_BYTES) &&
             !output_flush(&tail->output, error))
             return false;
     }
     return true;
 }
 
+/* Colours are for a terminal that has them, and nobody who set NO_COLOR (no-color.org). */
+static bool colours_are_wanted(void)
+{
+    const char *no = getenv("NO_COLOR"), *terminal = getenv("TERM");
+    return isatty(STDOUT_FILENO) && !(no && *no) && !(terminal && !strcmp(terminal, "dumb"));
+}
+
+static bool tail_open(struct tail *tail, struct error *error)
+{
+    const struct tail_config *config = tail->config;
+    const char *selector = config->selector ? config->selector : config->follow ? "end" : "start";
+    return filter_check(&config->filter, error) &&
+           selector_parse(&tail->selector, selector, clock_wall_ms(), error) &&
+           stop_open(&tail->stop, error);
+}
+
+/* What is shown is written, whatever ended the reading. */
+static bool tail_finish(struct tail *tail, bool fine, struct error *error)
+{
+    struct error write_error;
+    tail_show_kept(tail);
+    if (!output_flush(&tail->output, &write_error) && fine) {
+        *error = write_error;
+        fine = false;
+    }
+    bool ended_by_hand = tail->config->follow || tail->stop.asked;
+    if (fine && ended_by_hand && !tail->output.gone)
+        fprintf(stderr, "vote-tail: %lld records\n", (long long)tail->shown);
+    return fine;
+}
+
 bool tail_run(void *context, const struct options *options, struct log *log, struct error *error)
 {
     (void)options;
     const struct tail_config *config = context;
-    struct tail tail = {.config = config, .log = log};
-    const char *selector = config->selector ? config->selector : config->follow ? "end" : "start";
-    if (!filter_check(config, error) ||
-        !selector_parse(&tail.selector, selector, clock_wall_ms(), error) ||
-        !stop_open(&tail.stop, error))
+    struct tail tail = {.config = config, .log = log, .coloured = colours_are_wanted()};
+    if (!tail_open(&tail, error))
         return false;
     bool fine =
         reader_open(&tail.reader, &config->kafka, "vote-tail", topic_name(config->topic), error) &&
-        tail_choose(&tail, error) && tail_read(&tail, error);
-    tail_show_kept(&tail);
-    struct error write_error;
-    if (!output_flush(&tail.output, &write_error) && fine) {
-        *error = write_error;
-        fine = false;
-    }
+        tail_choose(&tail, error);
+    if (fine && config->format == TAIL_CSV)
+        format_csv_header(&tail.output.buf);
+    fine = fine && tail_read(&tail, error);
+    fine = tail_finish(&tail, fine, error);
     reader_close(&tail.reader);
-    if (fine && config->follow)
-        fprintf(stderr, "vote-tail: %lld records\n", (long long)tail.shown);
     stop_close(&tail.stop);
     buf_free(&tail.output.buf);
     return fine;

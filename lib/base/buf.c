@@ -55,9 +55,14 @@ void buf_char(struct buf *buf, char c)
 
 void buf_int(struct buf *buf, int64_t value)
 {
-    char digits[24];
-    int size = snprintf(digits, sizeof digits, "%lld", (long long)value);
-    buf_put(buf, digits, (size_t)size);
+    char digits[24], *first = digits + sizeof digits;
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    do
+        *--first = (char)('0' + left % 10);
+    while (left /= 10);
+    if (value < 0)
+        *--first = '-';
+    buf_put(buf, first, (size_t)(digits + sizeof digits - first));
 }
 
 /* Most texts fit into the room that is there: only the others are formatted twice. */
@@ -108,9 +113,24 @@ static size_t utf8_sequence(const unsigned char *bytes, size_t size)
     return 0;
 }
 
+/* How many bytes of the text are ASCII, up to the first that is not; looks at eight at a time. */
+static size_t ascii_run(const char *bytes, size_t size)
+{
+    size_t at = 0;
+    uint64_t word;
+    for (; at + sizeof word <= size; at += sizeof word) {
+        memcpy(&word, bytes + at, sizeof word);
+        if (word & 0x8080808080808080u)
+            break;
+    }
+    while (at < size && !((unsigned char)bytes[at] & 0x80))
+        at++;
+    return at;
+}
+
 bool buf_is_utf8(const char *bytes, size_t size)
 {
-    for (size_t at = 0, length; at < size; at += length) {
+    for (size_t at = ascii_run(bytes, size), length; at < size; at += length) {
         length = utf8_sequence((const unsigned char *)bytes + at, size - at);
         if (length == 0)
             return false;

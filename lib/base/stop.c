@@ -18,7 +18,7 @@ bool stop_open(struct stop *stop, struct error *error)
     sigaddset(&signals, SIGINT);
     signal(SIGPIPE, SIG_IGN);
     sigprocmask(SIG_BLOCK, &signals, NULL);
-    stop->asked = 0;
+    stop->asked = stop->signal = 0;
     stop->fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     return stop->fd >= 0 || error_set(error, ERROR_SOFTWARE, "signalfd: %s", strerror(errno));
 }
@@ -31,8 +31,10 @@ void stop_close(struct stop *stop)
 int stop_asked(struct stop *stop)
 {
     struct signalfd_siginfo signal;
-    while (read(stop->fd, &signal, sizeof signal) == (ssize_t)sizeof signal)
+    while (read(stop->fd, &signal, sizeof signal) == (ssize_t)sizeof signal) {
         stop->asked++;
+        stop->signal = (int)signal.ssi_signo;
+    }
     return stop->asked;
 }
 

@@ -11,6 +11,7 @@
 struct stop {
     int fd; /* readable when a signal waits */
     int asked;
+    int signal; /* the last one's number: SIGINT is a person's Ctrl-C; 0: none */
 };
 
 /* Blocks the signals (call before any thread starts) and ignores SIGPIPE. */

@@ -35,12 +35,19 @@ bool reader_open(struct reader *reader, const struct kafka_config *config, const
     if (!conf)
         return false;
     reader->client = kafka_open(RD_KAFKA_CONSUMER, conf, config->brokers, READER_TIMEOUT_MS, error);
-    return reader->client && (rd_kafka_poll_set_consumer(reader->client), true);
+    if (!reader->client)
+        return false;
+    rd_kafka_poll_set_consumer(reader->client);
+    reader->queue = rd_kafka_queue_get_consumer(reader->client);
+    return true;
 }
 
 void reader_close(struct reader *reader)
 {
+    while (reader->batch_at < reader->batch_count)
+        rd_kafka_message_destroy(reader->batch[reader->batch_at++]);
     if (reader->client) {
+        rd_kafka_queue_destroy(reader->queue);
         rd_kafka_consumer_close(reader->client);
         rd_kafka_destroy(reader->client);
     }
@@ -118,6 +125,16 @@ void reader_start(struct reader *reader)
     rd_kafka_topic_partition_list_destroy(list);
     reader->open_count = reader->range_count;
     reader->heard_us = clock_mono_us();
+}
+
+size_t reader_partition_bound(const struct reader *reader)
+{
+    size_t bound = 0;
+    for (size_t i = 0; i < reader->range_count; i++) {
+        size_t above = (size_t)reader->ranges[i].partition + 1;
+        bound = above > bound ? above : bound;
+    }
+    return bound;
 }
 
 static struct reader_range *range_of(struct reader *reader, int32_t partition)
@@ -203,12 +220,28 @@ static enum reader_event notice_take(struct reader *reader, const rd_kafka_messa
     return READER_FAILED;
 }
 
+/* Waits for one record only, so that it is not held back for others; those that are there already
+ * come with it. */
+static rd_kafka_message_t *reader_take(struct reader *reader, int wait_ms)
+{
+    if (reader->batch_at == reader->batch_count) {
+        rd_kafka_message_t *first = rd_kafka_consumer_poll(reader->client, wait_ms);
+        if (!first)
+            return NULL;
+        ssize_t more = rd_kafka_consume_batch_queue(reader->queue, 0, reader->batch, READER_BATCH);
+        reader->batch_at = 0;
+        reader->batch_count = more > 0 ? (size_t)more : 0;
+        return first;
+    }
+    return reader->batch[reader->batch_at++];
+}
+
 enum reader_event reader_next(struct reader *reader, int wait_ms, rd_kafka_message_t **message,
                               struct error *error)
 {
     if (reader->open_count == 0)
         return READER_DONE;
-    *message = rd_kafka_consumer_poll(reader->client, wait_ms);
+    *message = reader_take(reader, wait_ms);
     if (!*message)
         return reader_silence(reader, error);
     enum reader_event event =

@@ -6,7 +6,7 @@
 
 #include "kafka/kafka.h"
 
-enum { READER_TIMEOUT_MS = 10000 };
+enum { READER_TIMEOUT_MS = 10000, READER_BATCH = 1000 };
 
 /* Of one partition: offsets from `from` on, to before `to`; -1 has no end. */
 struct reader_range {
@@ -23,6 +23,9 @@ struct reader {
     size_t range_count;
     size_t open_count; /* ranges that are not done */
     int64_t heard_us;  /* monotonic: when the last record or end came */
+    rd_kafka_queue_t *queue;
+    rd_kafka_message_t *batch[READER_BATCH]; /* taken from the client together, for speed */
+    size_t batch_at, batch_count;            /* what is in [at, count) waits to be handed out */
 };
 
 enum reader_event {
@@ -53,6 +56,9 @@ bool reader_offset_at(struct reader *reader, int32_t partition, int64_t time_ms,
 /* Adds what to read; an empty range is left out. Then starts. */
 void reader_add(struct reader *reader, int32_t partition, int64_t from, int64_t to);
 void reader_start(struct reader *reader);
+
+/* One more than the highest partition that was added. */
+size_t reader_partition_bound(const struct reader *reader);
 
 /* The next record within `wait_ms`; READER_RECORD hands it to the caller, who destroys it. Records
  * of a partition come in order. A range with an end is done at the partition's end, too. When every

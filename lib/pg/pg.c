@@ -204,13 +204,18 @@ static const struct {
     {"F0", "internal"},   {"72", "internal"},  {"XX", "internal"},
 };
 
-const char *pg_transient_class(const struct pg *pg)
+const char *pg_state_class(const char *sqlstate)
 {
     for (size_t i = 0; i < sizeof transient_classes / sizeof *transient_classes; i++) {
-        if (!strncmp(pg->sqlstate, transient_classes[i].state, 2))
+        if (!strncmp(sqlstate, transient_classes[i].state, 2))
             return transient_classes[i].name;
     }
     return NULL;
+}
+
+const char *pg_transient_class(const struct pg *pg)
+{
+    return pg_state_class(pg->sqlstate);
 }
 
 void pg_array_text(struct buf *array, const char *text)

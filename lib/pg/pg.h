@@ -57,6 +57,9 @@ bool pg_is_answered(struct pg *pg, int wait_ms);
  * the row itself was refused, which no later try changes: data, constraint, raised by a trigger. */
 const char *pg_transient_class(const struct pg *pg);
 
+/* The same of an SQLSTATE that is known from elsewhere. */
+const char *pg_state_class(const char *sqlstate);
+
 /* Text of a bytea. */
 void pg_bytea(struct buf *text, const void *bytes, size_t size);
 

@@ -23,6 +23,17 @@ static bool name_find(const char *const *names, int count, const char *name, int
     return false;
 }
 
+const char *topic_name(const char *name)
+{
+    static const char *const known[][2] = {
+        {"requests", TOPIC_REQUESTS}, {"results", TOPIC_RESULTS}, {"dead", TOPIC_DEAD}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (!strcmp(known[i][0], name))
+            return known[i][1];
+    }
+    return name;
+}
+
 const char *vote_type_name(enum vote_type type)
 {
     return type_names[type + 1];

@@ -14,6 +14,9 @@
 #define TOPIC_RESULTS  "vote.results"
 #define TOPIC_DEAD     "vote.dead"
 
+/* "requests", "results" and "dead" are short for those; any other name stands for itself. */
+const char *topic_name(const char *name);
+
 enum { VARIANT_MAX = 32, REASON_SIZE = 96 };
 
 /* A vote's value as Postgres and Redis keep it. */

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "base/units.h"
-#include "vote-tail/tail.h"
+#include "kafka/selector.h"
 
 #include <ctype.h>
 #include <stdlib.h>

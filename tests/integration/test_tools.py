@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from stack import BIN, ROOT, SECRET, wait_until
 
-TOOLS = ("vote-ingest", "vote-commit", "vote-notify", "vote-invalidate", "vote-admin", "vote-tail", "vote-load")
+TOOLS = ("vote-ingest", "vote-commit", "vote-notify", "vote-invalidate", "vote-admin", "vote-tail", "vote-replay", "vote-load")
 
 
 def test_real_votes_posted_in_order_of_time_come_out_exactly(stack):
@@ -35,7 +35,7 @@ def test_load_says_which_line_is_bad(stack, tmp_path):
     path = tmp_path / "votes.csv"
     path.write_text("timestamp,user_id,project_id,vote_type\n1,u1,p1,up\n2,u 1,p1,up\n")
     load = stack.run("vote-load", "--file", str(path))
-    assert (load.returncode, load.stderr.count("line 3: user_id")) == (65, 1)
+    assert (load.returncode, load.stderr.count("line 3, column 2: user_id")) == (65, 1)
 
 
 def test_load_without_a_server_is_unavailable(stack, tmp_path):

@@ -1,7 +1,8 @@
 # topics.py - what is in the topics, read by a client that is not ours. SPDX-License-Identifier: Apache-2.0
 import json
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from stack import wait_until
 
@@ -72,3 +73,50 @@ def wait_applied(stack, seconds=60):
     ends = sum(tail.next.values())
     tail.close()
     wait_until(lambda: stack.sql("select coalesce(sum(next_offset), 0) from vote.progress")[0][0] >= ends, seconds, "applied")
+
+
+def make_topic(stack, name, partitions=3):
+    admin = AdminClient({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"]})
+    admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
+
+    def is_known():
+        found = admin.list_topics(name, 10).topics[name].partitions.values()
+        return len(found) == partitions and all(partition.leader >= 0 for partition in found)
+    wait_until(is_known, 20, "the topic")
+    return name
+
+
+def send(stack, topic, records, **settings):
+    """Each record: {key, value, headers, partition, timestamp}, or some of them."""
+    producer = Producer({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"], "partitioner": "murmur2_random", **settings})
+    for record in records:
+        producer.produce(topic, **record)
+        producer.poll(0)
+    assert producer.flush(30) == 0
+
+
+def event(number, **members):
+    """The value of a record as vote.results has it."""
+    return json.dumps({"request_id": f"00000000-0000-4000-8000-{number:012}", "user_id": f"u{number}", "project_id": "p1",
+                       "vote_type": "up", "previous": "none", "action": "created", "upvotes": number, "downvotes": 0,
+                       "version": number, "seq": number, "accepted_at": "2026-11-23T18:03:39.594Z", **members},
+                      separators=(",", ":"))
+
+
+def read_committed(stack, topic):
+    """Every record that a reader with isolation.level=read_committed finds: where transactions end, offsets are missing."""
+    consumer = Consumer({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"], "group.id": "none", "fetch.wait.max.ms": 10,
+                         "isolation.level": "read_committed", "enable.partition.eof": True})
+    partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
+    records, ended = [], set()
+    while len(ended) < len(partitions):
+        message = consumer.poll(20)
+        assert message is not None
+        if message.error():
+            assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+            ended.add(message.partition())
+        else:
+            records.append(message)
+    consumer.close()
+    return records

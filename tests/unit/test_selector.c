@@ -1,7 +1,7 @@
 /* test_selector.c - where a tail starts and ends. SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "vote-tail/tail.h"
+#include "kafka/selector.h"
 
 static const int64_t now_ms = 1795457019594;
 

@@ -2,7 +2,7 @@
 import { useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { createContext, useContext, useEffect, useRef, useState, type ReactNode } from "react";
 import type { Client, Problem, Result } from "./client.js";
-import { keys, ProblemError, projectQuery, unwrap } from "./queries.js";
+import { keys, projectQuery, unwrap } from "./queries.js";
 import { createSession, type Session } from "./session.js";
 import { openSocket } from "./socket.js";
 import type { Click, Notice, Notify } from "./store.js";
@@ -45,15 +45,12 @@ const unexpected: Problem = { kind: "network", status: 0, detail: "the vote coul
 /** Authoritative counts and votes of a project that the server has corrected. */
 async function refetch(queries: QueryClient, session: PageSession, project_id: string): Promise<void> {
   void queries.invalidateQueries({ queryKey: keys.leaderboard() });
-  const own = session.votes.load([project_id]);
+  // One that fails does not keep the other back, nor needs an answer: live counts go on coming, and the status of
+  // what is open is asked for.
+  const own = session.votes.load([project_id]).catch(() => {});
   const counts = queries.fetchQuery({ ...projectQuery(session.client, project_id), staleTime: 0 });
-  try {
-    session.store.applySnapshot([await counts]);
-    await own;
-  } catch (error) {
-    // live counts go on coming, and the status of what is open is asked for: nothing more to do
-    if (!(error instanceof ProblemError)) await own.catch(() => {});
-  }
+  await counts.then((data) => session.store.applySnapshot([data])).catch(() => {});
+  await own;
 }
 
 function openSession(props: VotesProviderProps, queries: QueryClient, notify: Notify): PageSession {

@@ -1,5 +1,5 @@
 /* output.c - stdout, written in big pieces. SPDX-License-Identifier: Apache-2.0 */
-#include "vote-tail/tail.h"
+#include "base/output.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -5,10 +5,15 @@
  * {"key","value"} when a name comes twice (or is not UTF-8). A value that is a JSON object or array
  * stands as itself, unless that would lose a byte or be read as one of the forms above.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "vote-tail/tail.h"
+#include "kafka/envelope.h"
+
+#include "base/json.h"
 
 #include <jansson.h>
 #include <string.h>
+
+/* Of a value that stands as itself: its line, which is deeper by one, must parse too. */
+enum { DEPTH_MAX = 512 };
 
 static void base64_put(struct buf *out, const unsigned char *bytes, size_t size)
 {
@@ -63,11 +68,10 @@ static bool headers_are_plain(const rd_kafka_headers_t *headers)
     return true;
 }
 
-static void headers_put(struct buf *out, const rd_kafka_message_t *message)
+static void headers_put(struct buf *out, const rd_kafka_headers_t *headers)
 {
-    rd_kafka_headers_t *headers;
     struct header header;
-    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (!headers) {
         buf_text(out, "{}");
         return;
     }
@@ -94,32 +98,50 @@ static bool value_stands_as_itself(const char *bytes, size_t size)
     if (size < 2 || !strchr("{[", bytes[0]) || !strchr("}]", bytes[size - 1]) ||
         memchr(bytes, '\n', size) || memchr(bytes, '\r', size))
         return false;
+    if (json_is_plain_object(bytes, size) && !memmem(bytes, size, "\"base64\"", 8))
+        return true;
+    if (!json_depth_is_within(bytes, size, DEPTH_MAX))
+        return false;
     json_t *value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, NULL);
     bool stands = value && !json_object_get(value, "base64");
     json_decref(value);
     return stands;
 }
 
-static void value_put(struct buf *out, const rd_kafka_message_t *message)
+static void value_put(struct buf *out, const void *value, size_t size)
 {
-    if (message->payload && value_stands_as_itself(message->payload, message->len))
-        buf_put(out, message->payload, message->len);
+    if (value && value_stands_as_itself(value, size))
+        buf_put(out, value, size);
     else
-        bytes_put(out, message->payload, message->len);
+        bytes_put(out, value, size);
 }
 
-void format_json(const rd_kafka_message_t *message, struct buf *out)
+void envelope_of_message(struct envelope *envelope, const rd_kafka_message_t *message)
+{
+    *envelope = (struct envelope){.topic = rd_kafka_topic_name(message->rkt),
+                                  .partition = message->partition,
+                                  .offset = message->offset,
+                                  .timestamp_ms = rd_kafka_message_timestamp(message, NULL),
+                                  .key = message->key,
+                                  .key_size = message->key_len,
+                                  .value = message->payload,
+                                  .value_size = message->len};
+    if (rd_kafka_message_headers(message, &envelope->headers))
+        envelope->headers = NULL;
+}
+
+void envelope_put(const struct envelope *envelope, struct buf *out)
 {
     buf_text(out, "{\"topic\":");
-    buf_json(out, rd_kafka_topic_name(message->rkt), strlen(rd_kafka_topic_name(message->rkt)));
-    buf_member_int(out, "partition", message->partition);
-    buf_member_int(out, "offset", message->offset);
-    buf_member_int(out, "timestamp", rd_kafka_message_timestamp(message, NULL));
+    buf_json(out, envelope->topic, strlen(envelope->topic));
+    buf_member_int(out, "partition", envelope->partition);
+    buf_member_int(out, "offset", envelope->offset);
+    buf_member_int(out, "timestamp", envelope->timestamp_ms);
     buf_member(out, "key");
-    bytes_put(out, message->key, message->key_len);
+    bytes_put(out, envelope->key, envelope->key_size);
     buf_member(out, "headers");
-    headers_put(out, message);
+    headers_put(out, envelope->headers);
     buf_member(out, "value");
-    value_put(out, message);
+    value_put(out, envelope->value, envelope->value_size);
     buf_text(out, "}\n");
 }

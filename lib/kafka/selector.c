@@ -1,5 +1,5 @@
-/* selector.c - where a tail starts and ends. SPDX-License-Identifier: Apache-2.0 */
-#include "vote-tail/tail.h"
+/* selector.c - which records of a topic. SPDX-License-Identifier: Apache-2.0 */
+#include "kafka/selector.h"
 
 #include "base/clock.h"
 #include "base/units.h"
@@ -95,4 +95,71 @@ bool selector_parse(struct selector *selector, const char *text, int64_t now_ms,
     if (parsed && selector->to >= 0 && selector->to < selector->from)
         return error_set(error, ERROR_USAGE, "-o: \"%s\" ends before it starts", text);
     return parsed || selector_refuse(text, error);
+}
+
+static int64_t clamp(int64_t value, int64_t low, int64_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static bool offset_at_time(struct reader *reader, int32_t partition, int64_t time_ms, int64_t none,
+                           int64_t *offset, struct error *error)
+{
+    if (!reader_offset_at(reader, partition, time_ms, offset, error))
+        return false;
+    if (*offset < 0)
+        *offset = none;
+    return true;
+}
+
+/* Of a range that has [low, high) of the partition now: turns it into what the selector means. */
+static bool range_find(const struct selector *selector, struct reader *reader, bool follow,
+                       int64_t low, int64_t high, struct reader_range *range, struct error *error)
+{
+    bool bounded = selector->to >= 0;
+    range->from = low;
+    range->to = follow ? -1 : high;
+    switch (selector->kind) {
+    case SELECT_START: break;
+    case SELECT_END: range->from = high; break;
+    case SELECT_FIRST:
+        range->from = selector->from < high - low ? low + selector->from : high;
+        break;
+    case SELECT_LAST:
+        range->from = selector->from < high - low ? high - selector->from : low;
+        break;
+    case SELECT_OFFSETS:
+        range->from = clamp(selector->from, low, high);
+        if (bounded)
+            range->to = clamp(selector->to, low, high);
+        break;
+    case SELECT_TIMES:
+        return offset_at_time(reader, range->partition, selector->from, high, &range->from,
+                              error) &&
+               (!bounded ||
+                offset_at_time(reader, range->partition, selector->to, high, &range->to, error));
+    }
+    return true;
+}
+
+bool selector_apply(const struct selector *selector, struct reader *reader, bool follow,
+                    int64_t *records, struct error *error)
+{
+    int32_t count;
+    *records = 0;
+    if (!reader_partitions(reader, &count, error))
+        return false;
+    for (int32_t i = 0; i < count; i++) {
+        struct reader_range range = {.partition = i};
+        int64_t low, high;
+        if (!reader_watermarks(reader, i, &low, &high, error) ||
+            !range_find(selector, reader, follow, low, high, &range, error))
+            return false;
+        reader_add(reader, i, range.from, range.to);
+        if (range.to < 0)
+            *records = -1;
+        else if (*records >= 0 && range.to > range.from)
+            *records += range.to - range.from;
+    }
+    return true;
 }
