@@ -150,6 +150,7 @@ bench: deps deps-bench
 	@/usr/bin/python3 tests/bench/ingest.py
 	@/usr/bin/python3 tests/bench/commit.py
 	@/usr/bin/python3 tests/bench/notify.py
+	@/usr/bin/python3 tests/bench/tail.py
 
 tidy:
 	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)
