@@ -168,6 +168,7 @@ bench: deps deps-bench
 	@/usr/bin/python3 tests/bench/commit.py
 	@/usr/bin/python3 tests/bench/notify.py
 	@/usr/bin/python3 tests/bench/web.py
+	@/usr/bin/python3 tests/bench/tail.py
 
 # Pictures of the page for README, over a stack of their own; Inter is used where it is installed.
 screenshots: deps

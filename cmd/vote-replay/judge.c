@@ -40,7 +40,9 @@ static bool is_meant(const struct replay_config *config, const struct item *item
 enum verdict judge(const struct replay_config *config, const struct item *item, struct dead *dead,
                    const char **target)
 {
-    dead_read(dead, item->envelope.headers);
+    *dead = (struct dead){0};
+    if (config->redrive || config->classes || config->dry_run)
+        dead_read(dead, item->envelope.headers);
     *target = config->to ? topic_name(config->to) : config->redrive ? dead->origin : NULL;
     if (!is_meant(config, item, dead))
         return VERDICT_FILTERED;

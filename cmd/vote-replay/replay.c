@@ -173,21 +173,27 @@ static bool replay_turn(struct replay *replay, bool idle, struct error *error)
     return !idle || output_flush(&replay->output, error);
 }
 
-static bool replay_read(struct replay *replay, struct error *error)
+/* The next record, if there is one; `done` when there is none any more. */
+static bool replay_step(struct replay *replay, bool *idle, bool *done, struct error *error)
 {
     struct item item = {0};
-    for (int64_t count = 1; !stop_asked(&replay->stop) && !replay->output.gone; count++) {
-        enum source_event event = source_next(&replay->source, POLL_MS, &item, error);
-        if (event == SOURCE_FAILED)
-            return false;
-        bool fine = event != SOURCE_ITEM || item_take(replay, &item, error);
-        item_release(&item);
-        if (!fine && !stop_asked(&replay->stop))
-            return false;
-        if (event == SOURCE_DONE)
+    enum source_event event = source_next(&replay->source, POLL_MS, &item, error);
+    bool fine = event != SOURCE_ITEM || item_take(replay, &item, error);
+    item_release(&item);
+    *idle = event == SOURCE_IDLE;
+    *done = event == SOURCE_DONE;
+    return event != SOURCE_FAILED && (fine || stop_asked(&replay->stop));
+}
+
+static bool replay_read(struct replay *replay, struct error *error)
+{
+    bool idle = false, done = false;
+    for (int64_t count = 0; !done && !replay->output.gone; count++) {
+        bool turn = idle || count % TURN_RECORDS == 0;
+        if (turn && stop_asked(&replay->stop))
             return true;
-        if ((event == SOURCE_IDLE || count % TURN_RECORDS == 0) &&
-            !replay_turn(replay, event == SOURCE_IDLE, error))
+        if ((turn && !replay_turn(replay, idle, error)) ||
+            !replay_step(replay, &idle, &done, error))
             return false;
     }
     return true;

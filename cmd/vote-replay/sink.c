@@ -13,7 +13,6 @@
 
 enum {
     TIMEOUT_MS = 30000,
-    POLL_MS = 10,
     TRANSACTION_RECORDS = 10000,
     TRANSACTION_US = 1000 * 1000,
     STATE_EVERY_US = 1000 * 1000,
@@ -30,6 +29,8 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
         sink->failed = message->err;
 }
 
+/* A short queue is the fast one: what waits in it is still in the processor's cache when its turn
+ * comes. */
 static bool producer_open(struct sink *sink, const char *transactional_id, struct error *error)
 {
     const char *pairs[] = {"client.id",
@@ -39,11 +40,11 @@ static bool producer_open(struct sink *sink, const char *transactional_id, struc
                            "partitioner",
                            "murmur2_random",
                            "linger.ms",
-                           "50",
+                           "5",
                            "batch.num.messages",
-                           "20000",
+                           "10000",
                            "queue.buffering.max.messages",
-                           "200000",
+                           "10000",
                            "queue.buffering.max.kbytes",
                            "262144",
                            "message.timeout.ms",
@@ -198,12 +199,13 @@ static bool transaction_begin(struct sink *sink, struct error *error)
 static rd_kafka_resp_err_t produce(struct sink *sink, rd_kafka_topic_t *target, struct item *item)
 {
     struct envelope *envelope = &item->envelope;
-    /* A value that is empty and one that is not there are two things: the pointer tells. */
+    /* It waits while the queue is full, at most until what is in it times out.
+     * A value that is empty and one that is not there are two things: the pointer tells. */
     rd_kafka_resp_err_t code = rd_kafka_producev(
         sink->producer, RD_KAFKA_V_RKT(target), RD_KAFKA_V_KEY(envelope->key, envelope->key_size),
         RD_KAFKA_V_VALUE((void *)envelope->value, envelope->value_size),
-        RD_KAFKA_V_HEADERS(envelope->headers), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_END);
+        RD_KAFKA_V_HEADERS(envelope->headers),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY | RD_KAFKA_MSG_F_BLOCK), RD_KAFKA_V_END);
     if (!code)
         envelope->headers = NULL;
     return code;
@@ -216,10 +218,7 @@ bool sink_send(struct sink *sink, const char *topic, struct item *item, struct e
         return false;
     if (!transaction_begin(sink, error))
         return false;
-    rd_kafka_resp_err_t code;
-    while ((code = produce(sink, target, item)) == RD_KAFKA_RESP_ERR__QUEUE_FULL &&
-           stop_asked(sink->stop) < 2 && !sink->failed)
-        rd_kafka_poll(sink->producer, POLL_MS);
+    rd_kafka_resp_err_t code = produce(sink, target, item);
     sink->in_transaction_count++;
     if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
         return error_set(error, ERROR_DATA, "a record is too large for %s", topic);

@@ -359,7 +359,7 @@ def test_an_automatic_redrive_waits_until_they_are_old_enough(servers, topics, t
     assert tool.communicate(timeout=20)[1].endswith("sent, 1 not meant\n") or tool.returncode == 0
 
 
-def test_a_dead_vote_that_is_mended_is_counted_after_its_redrive(stack, project, user):
+def test_a_vote_that_postgres_refused_goes_back_to_the_log_by_its_class(stack, project, user):
     stack.sql("alter table vote.votes add constraint no_such_user check (user_id <> %s) not valid", user)
     value = event(1, request_id=str(uuid.uuid4()), user_id=user, project_id=project, seq=int(time.time() * 1e6))
     try:
