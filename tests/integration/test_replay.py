@@ -547,3 +547,16 @@ def test_a_replay_of_the_log_changes_nothing(stack, project, token):
     assert "3 sent" in replayed
     wait_until(lambda: len(stack.run("vote-tail", "-t", "results", "--project", project).stdout.splitlines()) >= max(6, count), 30, "results")
     assert [stack.sql(*table) for table in tables] == before
+
+
+def test_a_resumable_replay_into_the_log_stops_neither_votes_nor_audit(stack, project, token, user, tmp_path):
+    """What ends a transaction takes an offset that vote-commit never sees."""
+    stack.wait_committed(token, stack.vote(token, project, "up").json()["data"]["request_id"])
+    replay(stack, "--from", "requests", "--to", "requests", "--project", project, "--resume", str(tmp_path / "state"))
+    stack.wait_committed(token, stack.vote(token, project, "down").json()["data"]["request_id"])
+    assert stack.counts(project) == (0, 1)
+    send(stack, "vote.requests", [{"partition": p, "key": project, "value": event(
+        1, request_id=str(uuid.uuid4()), user_id=user, project_id=project, seq=p + 1)} for p in range(6)])
+    wait_applied(stack)
+    audit = stack.run("vote-admin", "audit")
+    assert audit.returncode == 0 and stack.counts(project) == (0, 1), audit.stdout
