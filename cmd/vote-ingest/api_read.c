@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "vote-ingest/ingest.h"
 
+#include "base/clock.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -26,6 +28,8 @@ static const struct {
     {"error", MEMBER_TEXT},
 };
 enum { STATUS_MEMBERS = sizeof status_members / sizeof *status_members };
+enum { MEMBER_STATE = 1, MEMBER_ACCEPTED_AT = 5 }; /* in that order */
+enum { PENDING_LONG_MS = 2000 };
 
 /* values[0] is the owner's user id, then one value for each member (NULL: null). */
 static void status_reply(struct http_request *request, const struct token *token,
@@ -53,6 +57,63 @@ static void status_reply(struct http_request *request, const struct token *token
     buf_free(&body);
 }
 
+/* The ledger knows what Redis has forgotten, or was not told. */
+static const char status_sql[] =
+    "select user_id, request_id, outcome, project_id, "
+    "       case value when 1 then 'up' when -1 then 'down' else 'none' end, action, "
+    "       to_char(accepted_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
+    "       nullif(\"partition\", -1), nullif(\"offset\", -1), "
+    "       to_char(committed_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
+    "       version, commit_latency_ms, reason "
+    "  from vote.log where request_id = $1::uuid";
+
+static PGresult *ledger_ask(const struct http_request *request, struct error *error)
+{
+    const char *parameters[] = {request->parameter};
+    return ingest_query(request->context, status_sql, 1, parameters, error);
+}
+
+/* Answers with the row that there is, or that there is none. */
+static void ledger_reply(struct http_request *request, const struct token *token,
+                         const PGresult *rows)
+{
+    const char *values[STATUS_MEMBERS + 1] = {0};
+    for (int i = 0; PQntuples(rows) && i <= STATUS_MEMBERS; i++)
+        values[i] = PQgetisnull(rows, 0, i) ? NULL : PQgetvalue(rows, 0, i);
+    status_reply(request, token, values);
+}
+
+static void status_from_ledger(struct http_request *request, const struct token *token)
+{
+    struct error error;
+    PGresult *rows = ledger_ask(request, &error);
+    if (rows)
+        ledger_reply(request, token, rows);
+    else
+        problem_unavailable(request, &error);
+    PQclear(rows);
+}
+
+/* Redis may have been away when the vote was committed: what is pending for long is asked for in
+ * the ledger. True when that had it, and the answer was sent. */
+static bool status_is_behind(struct http_request *request, const struct token *token,
+                             const char *const values[STATUS_MEMBERS + 1])
+{
+    struct error error;
+    int64_t accepted_at_ms;
+    const char *state = values[MEMBER_STATE + 1], *accepted_at = values[MEMBER_ACCEPTED_AT + 1];
+    if (!state || strcmp(state, "pending") != 0 || !accepted_at ||
+        !clock_parse_ms(accepted_at, &accepted_at_ms) ||
+        clock_wall_ms() - accepted_at_ms < PENDING_LONG_MS)
+        return false;
+    PGresult *rows = ledger_ask(request, &error);
+    bool found = rows && PQntuples(rows) > 0;
+    if (found)
+        ledger_reply(request, token, rows);
+    PQclear(rows);
+    return found;
+}
+
 /* True when Redis had the request and the answer was sent. */
 static bool status_from_redis(struct http_request *request, const struct token *token)
 {
@@ -74,37 +135,11 @@ static bool status_from_redis(struct http_request *request, const struct token *
         values[1] = request->parameter;
         for (size_t i = 1; i < STATUS_MEMBERS; i++)
             values[i + 1] = reply->element[i]->str;
-        status_reply(request, token, values);
+        if (!status_is_behind(request, token, values))
+            status_reply(request, token, values);
     }
     redis_batch_free(&batch);
     return found;
-}
-
-/* The ledger knows what Redis has forgotten. */
-static const char status_sql[] =
-    "select user_id, request_id, outcome, project_id, "
-    "       case value when 1 then 'up' when -1 then 'down' else 'none' end, action, "
-    "       to_char(accepted_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
-    "       nullif(\"partition\", -1), nullif(\"offset\", -1), "
-    "       to_char(committed_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
-    "       version, commit_latency_ms, reason "
-    "  from vote.log where request_id = $1::uuid";
-
-static void status_from_ledger(struct http_request *request, const struct token *token)
-{
-    struct ingest *ingest = request->context;
-    const char *values[STATUS_MEMBERS + 1] = {0};
-    const char *parameters[] = {request->parameter};
-    struct error error;
-    PGresult *rows = ingest_query(ingest, status_sql, 1, parameters, &error);
-    if (!rows) {
-        problem_unavailable(request, &error);
-        return;
-    }
-    for (int i = 0; PQntuples(rows) && i <= STATUS_MEMBERS; i++)
-        values[i] = PQgetisnull(rows, 0, i) ? NULL : PQgetvalue(rows, 0, i);
-    status_reply(request, token, values);
-    PQclear(rows);
 }
 
 void api_get_status(struct http_request *request)

@@ -23,8 +23,12 @@ void progress_init(struct progress *progress)
     generation_begin(progress);
 }
 
+/* What is before the first record that comes is not ours to be done with. */
 void progress_record(struct progress *progress, int32_t partition, int64_t offset)
 {
+    if (progress->next[partition] < 0)
+        for (uint64_t i = progress->first; i <= progress->last; i++)
+            generation_at(progress, i)->next[partition] = offset;
     progress->next[partition] = offset + 1;
 }
 

@@ -330,3 +330,13 @@ def test_pages_of_configured_origins_may_call(stack, own):
     assert "Idempotency-Key" in allowed and "If-None-Match" in allowed
     other = requests.get(url + "/openapi.json", headers={"Origin": "https://evil.example"}, timeout=10)
     assert "Access-Control-Allow-Origin" not in other.headers and other.headers["Vary"] == "Origin"
+
+
+def test_a_status_that_redis_was_not_told_of_comes_from_the_ledger(stack, project, token):
+    request_id = stack.vote(token, project, "up").json()["data"]["request_id"]
+    stack.wait_committed(token, request_id)
+    stack.redis().hset("vote:request:" + request_id, "state", "pending")
+    wait_until(lambda: stack.status(token, request_id)["state"] == "committed", 10, "what Postgres has")
+    assert stack.status(token, request_id)["version"] == 1
+    stranger = get(stack, stack.token("stranger"), "/api/votes/status/" + request_id)
+    assert stranger.status_code == 404
