@@ -34,7 +34,8 @@ static void notify_on_notice(void *context, const struct notice *notice)
     struct project *project = project_find(notify, notice->request.project_id);
     struct result result = notice->result;
     result.request = &notice->request;
-    /* Its own user first: a page that hears of its vote by the counts alone would count it twice. */
+    /* Its own user first: a page that hears of its vote by the counts alone would count it twice.
+     */
     event_private(notify, &result);
     if (project)
         project_on_result(notify, project, &result);
