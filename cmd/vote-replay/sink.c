@@ -29,8 +29,8 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
         sink->failed = message->err;
 }
 
-/* A short queue is the fast one: what waits in it is still in the processor's cache when its turn
- * comes. */
+/* A queue for a broker that takes a quarter of a second; a longer one only costs: what waits in it
+ * has left the processor's cache when its turn comes. */
 static bool producer_open(struct sink *sink, const char *transactional_id, struct error *error)
 {
     const char *pairs[] = {"client.id",
@@ -44,7 +44,7 @@ static bool producer_open(struct sink *sink, const char *transactional_id, struc
                            "batch.num.messages",
                            "10000",
                            "queue.buffering.max.messages",
-                           "10000",
+                           "50000",
                            "queue.buffering.max.kbytes",
                            "262144",
                            "message.timeout.ms",
