@@ -22,12 +22,20 @@ launch() { # NAME DIR COMMAND...
     echo "$pid $(start_time "$pid")" >"$dir/pid"
 }
 
-refuse_taken_port() { # NAME PORT
+port_holder() { # PORT: who listens there; nothing when nobody does
     local holder
-    holder=$(ss -Hltnp "sport = :$2" | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/pid \2 (\1)/p' | head -n 1)
-    if [[ -n $holder ]] || (exec 3<>"/dev/tcp/127.0.0.1/$2") 2>/dev/null; then
-        die "$1: port $2 is taken by ${holder:-another process}"
-    fi
+    holder=$(ss -Hltnp "sport = :$1" | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/pid \2 (\1)/p' | head -n 1)
+    if [[ -z $holder ]] && (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then holder="another process"; fi
+    echo "$holder"
+}
+
+# A process that was killed may take seconds to give its memory back, and its port with it.
+refuse_taken_port() { # NAME PORT
+    local holder deadline=$((SECONDS + 5))
+    while holder=$(port_holder "$2") && [[ -n $holder ]]; do
+        ((SECONDS < deadline)) || die "$1: port $2 is taken by $holder"
+        sleep 0.2
+    done
 }
 
 wait_until() { # NAME DIR SECONDS COMMAND...
