@@ -9,7 +9,7 @@ output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 
 count() { # PATTERN: the number before the word in a runner's closing line
-    grep -oE "[0-9]+ $1" "$output" | awk '{ n += $1 } END { print n + 0 }'
+    grep -E ' in [0-9.]+s( |$)' "$output" | tail -n 1 | grep -oE "[0-9]+ $1" | awk '{ n += $1 } END { print n + 0 }'
 }
 
 # A fuzz target is given its seed corpus, a unit test nothing.
