@@ -3,6 +3,7 @@
 #include "vote-commit/commit.h"
 
 #include "base/clock.h"
+#include "kafka/group.h"
 
 enum { HANDOVER_MS = 2000, CALL_TIMEOUT_MS = 10000 };
 
@@ -32,16 +33,6 @@ static void consume_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t code,
     }
     consume_revoke(commit, list);
     rd_kafka_error_destroy(rd_kafka_incremental_unassign(consumer, list));
-}
-
-static bool consume_subscribe(struct commit *commit, struct error *error)
-{
-    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(topics, TOPIC_REQUESTS, RD_KAFKA_PARTITION_UA);
-    rd_kafka_resp_err_t code = rd_kafka_subscribe(commit->consumer, topics);
-    rd_kafka_topic_partition_list_destroy(topics);
-    return !code || error_set(error, ERROR_CONFIG, "unable to subscribe to %s: %s", TOPIC_REQUESTS,
-                              rd_kafka_err2str(code));
 }
 
 bool consume_open(struct commit *commit, struct error *error)
@@ -83,32 +74,14 @@ bool consume_open(struct commit *commit, struct error *error)
     if (!commit->consumer)
         return false;
     rd_kafka_poll_set_consumer(commit->consumer);
-    return consume_subscribe(commit, error);
-}
-
-/* Waits a while for the first assignment, which a start that is stopped at once has under way. */
-static void consume_await_assignment(struct commit *commit)
-{
-    int64_t until_us = clock_mono_us() + commit->config->drain_timeout_us / 2;
-    while (!commit->was_assigned && clock_mono_us() < until_us && stop_asked(&commit->stop) < 2) {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(commit->consumer, 100);
-        if (message)
-            rd_kafka_message_destroy(message);
-    }
+    return group_subscribe(commit->consumer, TOPIC_REQUESTS, error);
 }
 
 void consume_close(struct commit *commit)
 {
-    if (!commit->consumer)
-        return;
-    if (!commit->failure.code)
-        consume_await_assignment(commit);
-    /* librdkafka 2.0.2 aborts when a cooperative member that was never assigned is destroyed
-     * (its issue 4312): such a one is left to the end of the process. */
-    if (!commit->was_assigned)
-        return;
-    rd_kafka_consumer_close(commit->consumer);
-    rd_kafka_destroy(commit->consumer);
+    int64_t wait_us = commit->failure.code ? 0 : commit->config->drain_timeout_us / 2;
+    if (commit->consumer)
+        group_close(commit->consumer, &commit->was_assigned, wait_us, &commit->stop);
 }
 
 /* What is no record: mostly reports that the client deals with itself. */

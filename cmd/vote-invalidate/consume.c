@@ -7,6 +7,7 @@
 #include "vote-invalidate/invalidate.h"
 
 #include "base/clock.h"
+#include "kafka/group.h"
 #include "vote/event.h"
 
 #include <string.h>
@@ -41,16 +42,6 @@ static void consume_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t code,
         rd_kafka_error_destroy(rd_kafka_incremental_unassign(consumer, list));
     if (assigned)
         atomic_store(&invalidate->kafka_check->ready, 1);
-}
-
-static bool consume_subscribe(struct invalidate *invalidate, struct error *error)
-{
-    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(topics, TOPIC_RESULTS, RD_KAFKA_PARTITION_UA);
-    rd_kafka_resp_err_t code = rd_kafka_subscribe(invalidate->consumer, topics);
-    rd_kafka_topic_partition_list_destroy(topics);
-    return !code || error_set(error, ERROR_CONFIG, "unable to subscribe to %s: %s", TOPIC_RESULTS,
-                              rd_kafka_err2str(code));
 }
 
 bool consume_open(struct invalidate *invalidate, struct error *error)
@@ -89,33 +80,14 @@ bool consume_open(struct invalidate *invalidate, struct error *error)
     if (!invalidate->consumer)
         return false;
     rd_kafka_poll_set_consumer(invalidate->consumer);
-    return consume_subscribe(invalidate, error);
-}
-
-/* Waits a while for the first assignment, which a start that is stopped at once has under way. */
-static void consume_await_assignment(struct invalidate *invalidate)
-{
-    int64_t until_us = clock_mono_us() + invalidate->config->drain_timeout_us / 2;
-    while (!invalidate->was_assigned && clock_mono_us() < until_us &&
-           stop_asked(&invalidate->stop) < 2) {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(invalidate->consumer, 100);
-        if (message)
-            rd_kafka_message_destroy(message);
-    }
+    return group_subscribe(invalidate->consumer, TOPIC_RESULTS, error);
 }
 
 void consume_close(struct invalidate *invalidate)
 {
-    if (!invalidate->consumer)
-        return;
-    if (!invalidate->failure.code)
-        consume_await_assignment(invalidate);
-    /* librdkafka 2.0.2 aborts when a cooperative member that was never assigned is destroyed
-     * (its issue 4312): such a one is left to the end of the process. */
-    if (!invalidate->was_assigned)
-        return;
-    rd_kafka_consumer_close(invalidate->consumer);
-    rd_kafka_destroy(invalidate->consumer);
+    int64_t wait_us = invalidate->failure.code ? 0 : invalidate->config->drain_timeout_us / 2;
+    if (invalidate->consumer)
+        group_close(invalidate->consumer, &invalidate->was_assigned, wait_us, &invalidate->stop);
 }
 
 /* A template of an HTTP cache becomes a key for each of them. */

@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kafka/envelope.h"
 
+#include "base/base64.h"
 #include "base/json.h"
 
 #include <jansson.h>
@@ -14,20 +15,6 @@
 
 /* Of a value that stands as itself: its line, which is deeper by one, must parse too. */
 enum { DEPTH_MAX = 512 };
-
-static void base64_put(struct buf *out, const unsigned char *bytes, size_t size)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < size; i += 3) {
-        unsigned group = (unsigned)bytes[i] << 16;
-        group |= i + 1 < size ? (unsigned)bytes[i + 1] << 8 : 0;
-        group |= i + 2 < size ? bytes[i + 2] : 0;
-        buf_char(out, digits[group >> 18]);
-        buf_char(out, digits[group >> 12 & 63]);
-        buf_char(out, i + 1 < size ? digits[group >> 6 & 63] : '=');
-        buf_char(out, i + 2 < size ? digits[group & 63] : '=');
-    }
-}
 
 static void bytes_put(struct buf *out, const void *bytes, size_t size)
 {
@@ -37,7 +24,7 @@ static void bytes_put(struct buf *out, const void *bytes, size_t size)
         buf_json(out, bytes, size);
     } else {
         buf_text(out, "{\"base64\":\"");
-        base64_put(out, bytes, size);
+        base64_encode(out, bytes, size);
         buf_text(out, "\"}");
     }
 }

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kafka/envelope.h"
 
+#include "base/base64.h"
 #include "base/json.h"
 
 #include <jansson.h>
@@ -9,33 +10,6 @@
 
 /* A line may be nested deeper than its value by a little. */
 enum { DEPTH_MAX = 600 };
-
-static int base64_digit(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *found = c ? strchr(digits, c) : NULL;
-    return found ? (int)(found - digits) : -1;
-}
-
-/* RFC 4648 section 4, padded; false when it is anything else. */
-static bool base64_decode(const char *text, size_t size, struct buf *out)
-{
-    size_t padding = size && text[size - 1] == '=' ? 1 + (size > 1 && text[size - 2] == '=') : 0;
-    unsigned group = 0;
-    if (size % 4)
-        return false;
-    for (size_t i = 0; i < size; i++) {
-        int digit = i < size - padding ? base64_digit(text[i]) : 0;
-        if (digit < 0)
-            return false;
-        group = group << 6 | (unsigned)digit;
-        for (size_t k = 0; i % 4 == 3 && k < 3; k++) {
-            if (i + 1 < size || k < 3 - padding)
-                buf_char(out, (char)(group >> (16 - 8 * k) & 0xff));
-        }
-    }
-    return true;
-}
 
 /* {"base64":"..."} and nothing else. */
 static const json_t *base64_of(const json_t *value)
@@ -47,11 +21,12 @@ static const json_t *base64_of(const json_t *value)
 static bool bytes_read(const json_t *value, struct buf *kept, const void **bytes, size_t *size)
 {
     const json_t *base64 = base64_of(value);
+    size_t base64_size = json_string_length(base64);
     bool fine = true;
     buf_clear(kept);
     buf_reserve(kept, 0);
     if (json_is_string(base64))
-        fine = base64_decode(json_string_value(base64), json_string_length(base64), kept);
+        fine = base64_size % 4 == 0 && base64_decode(kept, json_string_value(base64), base64_size);
     else if (json_is_string(value))
         buf_put(kept, json_string_value(value), json_string_length(value));
     else

@@ -5,6 +5,7 @@
  * https://socket.io/docs/v4/engine-io-protocol. SPDX-License-Identifier: Apache-2.0 */
 #include "socketio/engine.h"
 
+#include "base/base64.h"
 #include "base/clock.h"
 
 #include <stdio.h>

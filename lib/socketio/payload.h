@@ -34,9 +34,4 @@ bool payload_packet(struct payload_packet *packet, const char *text, size_t size
 /* Takes the text of the next packet off a payload; `*text` is NULL behind the last. */
 void payload_split(const char **text, size_t *size, const char **packet, size_t *packet_size);
 
-/* RFC 4648 section 4. False: not base64; padding may be missing. */
-bool base64_decode(struct buf *out, const char *text, size_t size)
-    __attribute__((warn_unused_result));
-void base64_encode(struct buf *out, const void *data, size_t size);
-
 #endif

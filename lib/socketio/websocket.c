@@ -5,6 +5,7 @@
  * which is the same for everybody, as servers do not mask. Only the rest of a frame that a socket
  * took in part is copied and waited for; until it has gone, later frames stay in the client's
  * queue, where newer ones may replace them. SPDX-License-Identifier: Apache-2.0 */
+#include "base/base64.h"
 #include "socketio/connection.h"
 #include "socketio/deflate.h"
 

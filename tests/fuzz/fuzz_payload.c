@@ -2,6 +2,7 @@
  * what its base64 says. SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
+#include "base/base64.h"
 #include "socketio/payload.h"
 
 #include <string.h>
