@@ -192,7 +192,7 @@ daemon_ends_cleanly() { # NAME ARGUMENT...: starts, is ready, and ends with 0 on
     printf '3,u 3,loaded,up\n' >>"$BATS_TEST_TMPDIR/votes.csv"
     run_tool vote-load --file "$BATS_TEST_TMPDIR/votes.csv"
     expect 65
-    contains "$err" "line 4: user_id"
+    contains "$err" "line 4, column 2: user_id"
 }
 
 @test "vote-ingest starts and ends cleanly: 0" {
