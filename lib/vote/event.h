@@ -14,6 +14,11 @@
 #define TOPIC_RESULTS  "vote.results"
 #define TOPIC_DEAD     "vote.dead"
 
+/* How often a record was replayed; and, on a dead letter that was sent back, the same number: a
+ * replay of it raises only the first. */
+#define HEADER_REPLAY_COUNT "replay_count"
+#define HEADER_REDRIVEN     "vote_redriven"
+
 /* "requests", "results" and "dead" are short for those; any other name stands for itself. */
 const char *topic_name(const char *name);
 
