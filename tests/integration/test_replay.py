@@ -13,6 +13,7 @@ import uuid
 import pytest
 
 from stack import BIN, ROOT, wait_until
+from test_commit import metric
 from topics import event, make_topic, read_committed, send, wait_applied
 
 CSV_HEADER = "timestamp,user_id,project_id,vote_type\n"
@@ -553,6 +554,8 @@ def test_a_resumable_replay_into_the_log_stops_neither_votes_nor_audit(stack, pr
     """What ends a transaction takes an offset that vote-commit never sees."""
     stack.wait_committed(token, stack.vote(token, project, "up").json()["data"]["request_id"])
     replay(stack, "--from", "requests", "--to", "requests", "--project", project, "--resume", str(tmp_path / "state"))
+    wait_until(lambda: json.loads(stack.run("vote-admin", "lag", "--format", "json").stdout)["max_seconds"] == 0, 20, "no lag")
+    wait_until(lambda: metric(stack.main_commit, "vote_commit_lag_records") == 0, 20, "no lag told")
     stack.wait_committed(token, stack.vote(token, project, "down").json()["data"]["request_id"])
     assert stack.counts(project) == (0, 1)
     send(stack, "vote.requests", [{"partition": p, "key": project, "value": event(
