@@ -39,6 +39,11 @@ const char *vote_type_name(enum vote_type type)
     return type_names[type + 1];
 }
 
+enum vote_type vote_type_from(int64_t value)
+{
+    return value == VOTE_UP || value == VOTE_DOWN ? (enum vote_type)value : VOTE_NONE;
+}
+
 bool vote_type_parse(const char *name, enum vote_type *type)
 {
     int index;
