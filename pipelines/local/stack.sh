@@ -24,12 +24,13 @@ else
 fi
 
 page=$root/build/web # made where there is node
+site=http://127.0.0.1:8000,http://localhost:8000 # pages that are being written: lib/web/plain
 
 # name, admin port, command
 tools=(
-    "vote-ingest $PORT_ADMIN_INGEST --listen 127.0.0.1:$PORT_API --admin-listen 127.0.0.1:$PORT_ADMIN_INGEST --dev-tokens"
+    "vote-ingest $PORT_ADMIN_INGEST --listen 127.0.0.1:$PORT_API --admin-listen 127.0.0.1:$PORT_ADMIN_INGEST --dev-tokens --cors-origins $site"
     "vote-commit $PORT_ADMIN_COMMIT --admin-listen 127.0.0.1:$PORT_ADMIN_COMMIT"
     "vote-invalidate $PORT_ADMIN_INVALIDATE --admin-listen 127.0.0.1:$PORT_ADMIN_INVALIDATE"
-    "vote-notify $PORT_ADMIN_NOTIFY --listen 127.0.0.1:$PORT_NOTIFY --admin-listen 127.0.0.1:$PORT_ADMIN_NOTIFY --cors-origins http://127.0.0.1:$PORT_API,http://localhost:$PORT_API"
+    "vote-notify $PORT_ADMIN_NOTIFY --listen 127.0.0.1:$PORT_NOTIFY --admin-listen 127.0.0.1:$PORT_ADMIN_NOTIFY --cors-origins http://127.0.0.1:$PORT_API,http://localhost:$PORT_API,$site"
 )
 servers=(postgres redis kafka)
