@@ -35,7 +35,8 @@ def start_by_flags(secured, name):
 def seen_of(tool):
     """All that a user of the machine or of the admin port can read of a process."""
     command_line = open(f"/proc/{tool.process.pid}/cmdline").read()
-    pages = [requests.get(f"http://127.0.0.1:{tool.admin_port}{path}", timeout=10).text for path in ("/metrics", "/readyz", "/healthz", "/")]
+    url = f"http://127.0.0.1:{tool.admin_port}"
+    pages = [requests.get(url + path, timeout=10).text for path in ("/metrics", "/readyz", "/healthz", "/")]
     return "\n".join([command_line, open(tool.log).read(), *pages])
 
 
