@@ -39,7 +39,7 @@ struct ingest_config {
     int64_t database_connections;
     int64_t database_timeout_us;
     int64_t kafka_timeout_us;
-    int64_t drain_timeout_us;
+    int64_t drain_delay_us, drain_timeout_us;
     int64_t leaderboard_ttl_us;
     int unknown_project; /* enum unknown_project */
     struct kafka_config kafka;

@@ -6,6 +6,7 @@
 
 #include <civetweb.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@ enum { DISCARD_MAX = 2 * 1024 * 1024, LOG_TEXT_SIZE = 200 };
 struct http_server {
     struct mg_context *civetweb;
     struct http_settings settings;
+    _Atomic int in_hand, draining;
     char last_message[LOG_TEXT_SIZE]; /* why the start failed */
 };
 
@@ -97,9 +99,11 @@ enum http_body http_read_body(struct http_request *request, size_t max_bytes, st
     return whole ? HTTP_BODY_OK : HTTP_BODY_BROKEN;
 }
 
-/* As civetweb itself decides (RFC 9112 section 9.3). */
+/* As civetweb itself decides (RFC 9112 section 9.3), unless the server is about to leave. */
 static bool keeps_alive(const struct http_request *request)
 {
+    if (request->is_last)
+        return false;
     const char *connection = http_header(request, "Connection");
     if (connection && strcasestr(connection, "close"))
         return false;
@@ -195,11 +199,22 @@ static void http_dispatch(const struct http_server *server, struct http_request 
     buf_free(&allow);
 }
 
+/* What comes while the server drains is the last of its connection. */
+static bool ends_connection(struct http_server *server, struct mg_connection *connection)
+{
+    if (!atomic_load(&server->draining))
+        return false;
+    mg_disable_connection_keep_alive(connection);
+    return true;
+}
+
 static int http_on_request(struct mg_connection *connection)
 {
     const struct mg_request_info *info = mg_get_request_info(connection);
     struct http_server *server = mg_get_user_data(mg_get_context(connection));
+    atomic_fetch_add(&server->in_hand, 1);
     struct http_request request = {.connection = connection,
+                                   .is_last = ends_connection(server, connection),
                                    .method = info->request_method,
                                    .path = info->local_uri,
                                    .query = info->query_string,
@@ -209,6 +224,7 @@ static int http_on_request(struct mg_connection *connection)
         cors_preflight(&request);
     else
         http_dispatch(server, &request);
+    atomic_fetch_sub(&server->in_hand, 1);
     return 1;
 }
 
@@ -253,6 +269,16 @@ bool http_start(struct http_server **result, const struct http_settings *setting
     }
     *result = server;
     return true;
+}
+
+void http_drain(struct http_server *server)
+{
+    atomic_store(&server->draining, 1);
+}
+
+int http_in_hand(const struct http_server *server)
+{
+    return atomic_load(&server->in_hand);
 }
 
 void http_stop(struct http_server *server)

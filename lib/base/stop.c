@@ -10,6 +10,12 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+bool drain_check(int64_t delay_us, int64_t timeout_us, struct error *error)
+{
+    return delay_us == 0 || delay_us < timeout_us ||
+           error_set(error, ERROR_CONFIG, "--drain-delay is not shorter than --drain-timeout");
+}
+
 bool stop_open(struct stop *stop, struct error *error)
 {
     sigset_t signals;

@@ -14,6 +14,11 @@ struct stop {
     int signal; /* the last one's number: SIGINT is a person's Ctrl-C; 0: none */
 };
 
+/* A stop that serves on for a while first must be over in time: false, ERROR_CONFIG, when the delay
+ * is not shorter than the timeout. */
+bool drain_check(int64_t delay_us, int64_t timeout_us, struct error *error)
+    __attribute__((warn_unused_result));
+
 /* Blocks the signals (call before any thread starts) and ignores SIGPIPE. */
 bool stop_open(struct stop *stop, struct error *error) __attribute__((warn_unused_result));
 void stop_close(struct stop *stop);
