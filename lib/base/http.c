@@ -99,11 +99,9 @@ enum http_body http_read_body(struct http_request *request, size_t max_bytes, st
     return whole ? HTTP_BODY_OK : HTTP_BODY_BROKEN;
 }
 
-/* As civetweb itself decides (RFC 9112 section 9.3), unless the server is about to leave. */
+/* As civetweb itself decides (RFC 9112 section 9.3). */
 static bool keeps_alive(const struct http_request *request)
 {
-    if (request->is_last)
-        return false;
     const char *connection = http_header(request, "Connection");
     if (connection && strcasestr(connection, "close"))
         return false;
@@ -111,6 +109,16 @@ static bool keeps_alive(const struct http_request *request)
         return true;
     const char *version = mg_get_request_info(request->connection)->http_version;
     return version && !strcmp(version, "1.1");
+}
+
+/* What is answered while the server drains is the last of its connection. */
+static bool connection_ends(const struct http_request *request)
+{
+    const struct http_server *server = mg_get_user_data(mg_get_context(request->connection));
+    if (!atomic_load(&server->draining))
+        return false;
+    mg_disable_connection_keep_alive(request->connection);
+    return true;
 }
 
 /* Lets pages of the configured origins read the answer. */
@@ -144,12 +152,13 @@ void http_reply(struct http_request *request, int status, const char *content_ty
 {
     struct buf out = {0};
     bool bodiless = status == 204 || status == 304;
+    bool keep = !connection_ends(request) && keeps_alive(request);
     buf_reserve(&out, size + 512);
     buf_format(&out, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
     if (!bodiless)
         buf_format(&out, "Content-Type: %s\r\nContent-Length: %zu\r\n", content_type, size);
     cors_put(request, &out);
-    buf_format(&out, "Connection: %s\r\n%s\r\n", keeps_alive(request) ? "keep-alive" : "close",
+    buf_format(&out, "Connection: %s\r\n%s\r\n", keep ? "keep-alive" : "close",
                headers ? headers : "");
     if (!bodiless && strcmp(request->method, "HEAD") != 0)
         buf_put(&out, body, size);
@@ -199,22 +208,12 @@ static void http_dispatch(const struct http_server *server, struct http_request 
     buf_free(&allow);
 }
 
-/* What comes while the server drains is the last of its connection. */
-static bool ends_connection(struct http_server *server, struct mg_connection *connection)
-{
-    if (!atomic_load(&server->draining))
-        return false;
-    mg_disable_connection_keep_alive(connection);
-    return true;
-}
-
 static int http_on_request(struct mg_connection *connection)
 {
     const struct mg_request_info *info = mg_get_request_info(connection);
     struct http_server *server = mg_get_user_data(mg_get_context(connection));
     atomic_fetch_add(&server->in_hand, 1);
     struct http_request request = {.connection = connection,
-                                   .is_last = ends_connection(server, connection),
                                    .method = info->request_method,
                                    .path = info->local_uri,
                                    .query = info->query_string,

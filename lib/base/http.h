@@ -24,7 +24,6 @@ struct http_request {
     const char *cors_origins;
     void *context; /* the server's */
     bool replied;
-    bool is_last; /* its answer says `Connection: close` */
 };
 
 typedef void (*http_handler)(struct http_request *request);
