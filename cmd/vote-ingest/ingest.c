@@ -3,7 +3,6 @@
 #include "vote-ingest/ingest.h"
 
 #include "base/clock.h"
-#include "base/stop.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,10 +47,6 @@ const struct option ingest_options[] = {
     {.name = "leaderboard-ttl", .type = OPTION_DURATION, AT(leaderboard_ttl_us), .preset = "10s",
      .argument = "DURATION", .min = 1000, .max = 86400000000,
      .summary = "how long the leaderboard is cached"},
-    {.name = "drain-delay", .type = OPTION_DURATION, AT(drain_delay_us), .preset = "0",
-     .argument = "DURATION", .summary = "serves so long at the stop, not ready any more"},
-    {.name = "drain-timeout", .type = OPTION_DURATION, AT(drain_timeout_us), .preset = "10s",
-     .argument = "DURATION", .summary = "longest stop: the delay, then requests in hand"},
 };
 /* clang-format on */
 const size_t ingest_option_count = sizeof ingest_options / sizeof *ingest_options;
@@ -243,8 +238,8 @@ static int64_t sooner(int64_t one_us, int64_t other_us)
  * each answer takes its connection away. Whoever still speaks after that is waited for. */
 static void ingest_drain(struct ingest *ingest, struct stop *stop)
 {
-    int64_t begin_us = clock_mono_us(), leave_us = begin_us + ingest->config->drain_delay_us,
-            end_us = begin_us + ingest->config->drain_timeout_us;
+    int64_t begin_us = clock_mono_us(), leave_us = begin_us + ingest->config->drain.delay_us,
+            end_us = begin_us + ingest->config->drain.timeout_us;
     http_drain(ingest->http);
     while (stop_asked(stop) < 2 && clock_mono_us() < leave_us) {
         ingest_attend(ingest);
@@ -297,8 +292,7 @@ bool ingest_run(void *config, const struct options *options, struct log *log, st
     (void)options;
     struct stop stop;
     struct ingest_config *settings = config;
-    if (!token_config_settle(&settings->tokens, error) ||
-        !drain_check(settings->drain_delay_us, settings->drain_timeout_us, error) ||
+    if (!token_config_settle(&settings->tokens, error) || !drain_check(&settings->drain, error) ||
         !stop_open(&stop, error))
         return false;
     struct ingest *ingest = ingest_new(config, log);

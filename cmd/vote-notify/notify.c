@@ -2,8 +2,6 @@
  * from Socket.IO. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-notify/notify.h"
 
-#include "base/stop.h"
-
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -24,10 +22,6 @@ const struct option notify_options[] = {
     {.name = "database-timeout", .type = OPTION_DURATION, AT(database_timeout_us), .preset = "2s",
      .argument = "DURATION", .min = 10000, .max = 300000000,
      .summary = "longest wait for Postgres"},
-    {.name = "drain-delay", .type = OPTION_DURATION, AT(drain_delay_us), .preset = "0",
-     .argument = "DURATION", .summary = "serves so long at the stop, not ready any more"},
-    {.name = "drain-timeout", .type = OPTION_DURATION, AT(drain_timeout_us), .preset = "10s",
-     .argument = "DURATION", .summary = "longest stop: the delay, then clients are sent away"},
 };
 /* clang-format on */
 const size_t notify_option_count = sizeof notify_options / sizeof *notify_options;
@@ -95,7 +89,7 @@ static void notify_on_leaving(uv_timer_t *timer)
 {
     struct notify *notify = timer->data;
     const struct notify_config *config = notify->config;
-    sio_server_drain(notify->server, (config->drain_timeout_us - config->drain_delay_us) / 2);
+    sio_server_drain(notify->server, (config->drain.timeout_us - config->drain.delay_us) / 2);
 }
 
 /* The first signal makes us not ready; until balancers have seen it, clients still come and are
@@ -110,7 +104,7 @@ static void notify_on_signal(uv_signal_t *handle, int number)
         uv_timer_stop(&notify->leaving);
         sio_server_drain(notify->server, 0);
     } else {
-        uint64_t delay_ms = (uint64_t)notify->config->drain_delay_us / 1000;
+        uint64_t delay_ms = (uint64_t)notify->config->drain.delay_us / 1000;
         uv_timer_start(&notify->leaving, notify_on_leaving, delay_ms, 0);
     }
 }
@@ -205,8 +199,7 @@ bool notify_run(void *config, const struct options *options, struct log *log, st
 {
     (void)options;
     struct notify_config *settings = config;
-    if (!token_config_settle(&settings->tokens, error) ||
-        !drain_check(settings->drain_delay_us, settings->drain_timeout_us, error))
+    if (!token_config_settle(&settings->tokens, error) || !drain_check(&settings->drain, error))
         return false;
     descriptors_raise();
     struct notify *notify = notify_new(settings, log);

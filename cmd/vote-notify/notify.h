@@ -9,6 +9,7 @@
 #include "base/admin.h"
 #include "base/log.h"
 #include "base/option.h"
+#include "base/stop.h"
 #include "base/table.h"
 #include "kafka/kafka.h"
 #include "pg/pg.h"
@@ -26,7 +27,7 @@ struct notify_config {
     int64_t conflate_us;
     int64_t subscriptions_max;
     int64_t database_timeout_us;
-    int64_t drain_delay_us, drain_timeout_us;
+    struct drain_config drain;
     struct token_config tokens;
     struct sio_config sio;
     struct kafka_config kafka;

@@ -1,5 +1,7 @@
 # crowd.py - many open browsers in one process: they count what they are told. SPDX-License-Identifier: Apache-2.0
 #
+# They answer no ping: the server is told to send none.
+#
 #     crowd.py PORT CLIENTS PROJECT...
 #
 # Prints "ready" once each has its snapshot, then the number of vote:cast so far after each line of its input.
@@ -72,8 +74,6 @@ class Counter(threading.Thread):
         if not piece:
             self.selector.unregister(connection)
             return
-        if piece == b"\x81\x012":
-            connection.send(frame("3"))
         data = rest[0] + piece
         self.count += data.count(self.MARK)
         rest[0] = data[-(len(self.MARK) - 1):]

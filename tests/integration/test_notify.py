@@ -12,6 +12,7 @@ import uuid
 
 import pytest
 import requests
+import socketio
 import websocket
 
 from browser import Browser
