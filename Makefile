@@ -163,12 +163,16 @@ fuzz: deps-build deps-test deps-fuzz
 POLIS ?= $(firstword $(wildcard ../shared/data/polis/austria-climate*.csv))
 bench: deps deps-bench
 	@$(MAKE) --no-print-directory all fanout
-	@/usr/bin/python3 tests/bench/polis.py "$(POLIS)"
-	@/usr/bin/python3 tests/bench/ingest.py
-	@/usr/bin/python3 tests/bench/commit.py
-	@/usr/bin/python3 tests/bench/notify.py
-	@/usr/bin/python3 tests/bench/web.py
-	@/usr/bin/python3 tests/bench/tail.py
+	@/usr/bin/python3 tests/bench/report.py "$(POLIS)"
+
+# All daemons under a steady load (RATE votes a second, or half of the highest); and how cost grows, drawn.
+SECONDS ?= 3600
+soak: deps
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/python3 tests/bench/soak.py $(SECONDS) $(RATE)
+scale: deps deps-bench
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/python3 tests/bench/scale.py $(BUILD)/scale
 
 # Pictures of the page for README, over a stack of their own; Inter is used where it is installed.
 screenshots: deps
@@ -183,5 +187,5 @@ format:
 clean:
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/completion $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
-.PHONY: all web screenshots deps up down status logs test test-unit units asan fuzz fuzzers fanout bench tidy format clean
+.PHONY: all web screenshots deps up down status logs test test-unit units asan fuzz fuzzers fanout bench soak scale tidy format clean
 .SECONDARY:

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/option.h"
 #include "base/pool.h"
+#include "base/stop.h"
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "redis/redis.h"
@@ -39,7 +40,7 @@ struct ingest_config {
     int64_t database_connections;
     int64_t database_timeout_us;
     int64_t kafka_timeout_us;
-    int64_t drain_timeout_us;
+    struct drain_config drain;
     int64_t leaderboard_ttl_us;
     int unknown_project; /* enum unknown_project */
     struct kafka_config kafka;

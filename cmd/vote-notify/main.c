@@ -8,6 +8,7 @@ int main(int argc, char **argv)
     struct notify_config config = {0};
     const struct option_set sets[] = {
         {"Service", notify_options, notify_option_count, &config},
+        {"Stop", drain_options, DRAIN_OPTION_COUNT, &config.drain},
         {"Socket.IO", sio_options, SIO_OPTION_COUNT, &config.sio},
         {"Tokens", token_check_options, TOKEN_CHECK_OPTION_COUNT, &config.tokens},
         {"Kafka", kafka_options, KAFKA_OPTION_COUNT, &config.kafka},

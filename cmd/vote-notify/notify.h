@@ -9,6 +9,7 @@
 #include "base/admin.h"
 #include "base/log.h"
 #include "base/option.h"
+#include "base/stop.h"
 #include "base/table.h"
 #include "kafka/kafka.h"
 #include "pg/pg.h"
@@ -26,7 +27,7 @@ struct notify_config {
     int64_t conflate_us;
     int64_t subscriptions_max;
     int64_t database_timeout_us;
-    int64_t drain_timeout_us;
+    struct drain_config drain;
     struct token_config tokens;
     struct sio_config sio;
     struct kafka_config kafka;
@@ -109,7 +110,7 @@ struct notify {
     struct admin_check *kafka_check, *postgres_check;
     struct notify_metrics *metrics;
     uv_loop_t loop;
-    uv_timer_t second, cooling;
+    uv_timer_t second, cooling, leaving;
     uv_signal_t terminate, interrupt;
     int stops;
     uint64_t seconds;

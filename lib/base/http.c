@@ -6,6 +6,7 @@
 
 #include <civetweb.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ enum { DISCARD_MAX = 2 * 1024 * 1024, LOG_TEXT_SIZE = 200 };
 struct http_server {
     struct mg_context *civetweb;
     struct http_settings settings;
+    _Atomic int in_hand, draining;
     char last_message[LOG_TEXT_SIZE]; /* why the start failed */
 };
 
@@ -110,6 +112,16 @@ static bool keeps_alive(const struct http_request *request)
     return version && !strcmp(version, "1.1");
 }
 
+/* What is answered while the server drains is the last of its connection. */
+static bool connection_ends(const struct http_request *request)
+{
+    const struct http_server *server = mg_get_user_data(mg_get_context(request->connection));
+    if (!atomic_load(&server->draining))
+        return false;
+    mg_disable_connection_keep_alive(request->connection);
+    return true;
+}
+
 /* Lets pages of the configured origins read the answer. */
 static void cors_put(const struct http_request *request, struct buf *out)
 {
@@ -141,12 +153,13 @@ void http_reply(struct http_request *request, int status, const char *content_ty
 {
     struct buf out = {0};
     bool bodiless = status == 204 || status == 304;
+    bool keep = !connection_ends(request) && keeps_alive(request);
     buf_reserve(&out, size + 512);
     buf_format(&out, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
     if (!bodiless)
         buf_format(&out, "Content-Type: %s\r\nContent-Length: %zu\r\n", content_type, size);
     cors_put(request, &out);
-    buf_format(&out, "Connection: %s\r\n%s\r\n", keeps_alive(request) ? "keep-alive" : "close",
+    buf_format(&out, "Connection: %s\r\n%s\r\n", keep ? "keep-alive" : "close",
                headers ? headers : "");
     if (!bodiless && strcmp(request->method, "HEAD") != 0)
         buf_put(&out, body, size);
@@ -200,6 +213,7 @@ static int http_on_request(struct mg_connection *connection)
 {
     const struct mg_request_info *info = mg_get_request_info(connection);
     struct http_server *server = mg_get_user_data(mg_get_context(connection));
+    atomic_fetch_add(&server->in_hand, 1);
     struct http_request request = {.connection = connection,
                                    .method = info->request_method,
                                    .path = info->local_uri,
@@ -210,6 +224,7 @@ static int http_on_request(struct mg_connection *connection)
         cors_preflight(&request);
     else
         http_dispatch(server, &request);
+    atomic_fetch_sub(&server->in_hand, 1);
     return 1;
 }
 
@@ -256,6 +271,16 @@ bool http_start(struct http_server **result, const struct http_settings *setting
     }
     *result = server;
     return true;
+}
+
+void http_drain(struct http_server *server)
+{
+    atomic_store(&server->draining, 1);
+}
+
+int http_in_hand(const struct http_server *server)
+{
+    return atomic_load(&server->in_hand);
 }
 
 void http_stop(struct http_server *server)

@@ -49,6 +49,13 @@ struct http_settings {
 bool http_start(struct http_server **server, const struct http_settings *settings,
                 struct error *error) __attribute__((warn_unused_result));
 
+/* From now on each answer ends its connection (`Connection: close`), so that clients go elsewhere
+ * with their next request; requests and connections are still taken. */
+void http_drain(struct http_server *server);
+
+/* How many requests are being read or answered just now. */
+int http_in_hand(const struct http_server *server);
+
 /* Stops taking connections, lets the requests in hand finish, and frees the server. NULL is fine.
  */
 void http_stop(struct http_server *server);

@@ -8,13 +8,12 @@ import subprocess
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from members import SOON, crash_env, wait_killed
+from members import CONFIG, SOON, crash_env, wait_killed
 from stack import SCRIPTS, Stack, started_servers, wait_until
 from topics import Tail
 from votes import Load, check_accepted, check_sums, settled
 
 PG_BIN = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
-CONFIG = 78
 GRACE = ("--optimism-grace", "4s")
 
 
