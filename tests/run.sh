@@ -77,6 +77,7 @@ if [[ ${2:-} != unit ]]; then
     run_cli
     run_pytest tests/socketio
     run_pytest tests/integration
+    run_pytest tests/monitoring
     run_pytest tests/fault
     run_pytest tests/e2e
 fi
