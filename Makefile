@@ -1,6 +1,6 @@
 # Makefile - builds the tools into build/bin, runs the local stack and the tests.
 #
-#   make up      set up everything that is missing, and run it     make down | status | logs
+#   make up      set up everything that is missing, and run it     make down | status | logs | watch
 #   make test    set up everything that is missing, and pass every test
 #   make         only build                                        make asan | fuzz | bench | format | clean
 
@@ -141,6 +141,8 @@ up: deps-build deps-run
 	@$(LOCAL)/up.sh
 down status logs:
 	@$(LOCAL)/$@.sh
+watch: deps-watch
+	@$(LOCAL)/$@.sh
 
 test: deps
 	@$(MAKE) --no-print-directory all units
@@ -183,5 +185,5 @@ format:
 clean:
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/completion $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
-.PHONY: all web screenshots deps up down status logs test test-unit units asan fuzz fuzzers fanout bench tidy format clean
+.PHONY: all web screenshots deps up down status logs watch test test-unit units asan fuzz fuzzers fanout bench tidy format clean
 .SECONDARY:
