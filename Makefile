@@ -177,6 +177,10 @@ screenshots: deps
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 tests/e2e/screenshots.py pipelines/img
 
+# The dashboards, by Grafana's own schema; needs Go and its module proxy.
+test-dashboards:
+	@cd tests/monitoring/schema && go run . $(wildcard $(CURDIR)/k8s/monitoring/dashboards/*.json)
+
 tidy:
 	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)
 
@@ -185,5 +189,5 @@ format:
 clean:
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/completion $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
-.PHONY: all web screenshots deps up down status logs watch test test-unit units asan fuzz fuzzers fanout bench tidy format clean
+.PHONY: all web screenshots deps up down status logs watch test test-unit test-dashboards units asan fuzz fuzzers fanout bench tidy format clean
 .SECONDARY:

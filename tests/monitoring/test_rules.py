@@ -9,7 +9,7 @@ import subprocess
 import pytest
 import yaml
 
-from monitoring import alerts, dashboards, metrics_in, plain_rules, queries, rules
+from monitoring import FOLDER, alerts, dashboards, metrics_in, plain_rules, queries, rules
 from scrape import Series
 from stack import ROOT
 
@@ -94,6 +94,20 @@ def test_each_metric_of_a_daemon_is_on_a_dashboard(watched):
         series = Series(daemon.metrics())
         missing = {family for family in series.types if not any(metric.startswith(family) for metric in drawn)}
         assert missing == set(), name
+
+
+def test_the_kustomization_has_every_rule_and_dashboard():
+    def files(folder):
+        return {os.path.join(folder, name) for name in os.listdir(os.path.join(FOLDER, folder))}
+    kustomization = yaml.safe_load(open(os.path.join(FOLDER, "kustomization.yaml")))
+    assert set(kustomization["resources"]) == files("rules") | {"pods.yaml"}
+    assert set(kustomization["configMapGenerator"][0]["files"]) == files("dashboards")
+
+
+def test_plain_rules_are_those_of_the_resources():
+    resources = [yaml.safe_load(open(path)) for path in sorted(glob.glob(FOLDER + "/rules/*.yaml"))]
+    assert {resource["kind"] for resource in resources} == {"PrometheusRule"}
+    assert yaml.safe_load(plain_rules())["groups"] == [group for resource in resources for group in resource["spec"]["groups"]]
 
 
 def test_dashboards_read_what_the_rules_record():
