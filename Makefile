@@ -1,6 +1,6 @@
 # Makefile - builds the tools into build/bin, runs the local stack and the tests.
 #
-#   make up      set up everything that is missing, and run it     make down | status | logs
+#   make up      set up everything that is missing, and run it     make down | status | logs | watch
 #   make test    set up everything that is missing, and pass every test
 #   make         only build                                        make asan | fuzz | bench | format | clean
 
@@ -141,6 +141,8 @@ up: deps-build deps-run
 	@$(LOCAL)/up.sh
 down status logs:
 	@$(LOCAL)/$@.sh
+watch: deps-watch
+	@$(LOCAL)/$@.sh
 
 test: deps
 	@$(MAKE) --no-print-directory all units
@@ -179,6 +181,10 @@ screenshots: deps
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 tests/e2e/screenshots.py pipelines/img
 
+# The dashboards, by Grafana's own schema; needs Go and its module proxy.
+test-dashboards:
+	@cd tests/monitoring/schema && go run . $(wildcard $(CURDIR)/k8s/monitoring/dashboards/*.json)
+
 tidy:
 	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)
 
@@ -187,5 +193,5 @@ format:
 clean:
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/completion $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
-.PHONY: all web screenshots deps up down status logs test test-unit units asan fuzz fuzzers fanout bench soak scale tidy format clean
+.PHONY: all web screenshots deps up down status logs watch test test-unit test-dashboards units asan fuzz fuzzers fanout bench soak scale tidy format clean
 .SECONDARY:
