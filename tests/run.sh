@@ -79,6 +79,7 @@ if [[ ${2:-} != unit ]]; then
     run_pytest tests/integration
     run_pytest tests/fault
     run_pytest tests/e2e
+    run_pytest tests/k8s
 fi
 echo "$passed passed, $failed failed"
 ((failed == 0 && passed > 0))
