@@ -145,6 +145,10 @@ down status logs:
 test: deps
 	@$(MAKE) --no-print-directory all units
 	@tests/run.sh $(BUILD)
+# Applies k8s/ to a real API server, which is built the first time: for minutes.
+test-k8s: deps deps-k8s
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/apiserver
 test-unit: deps-build deps-test
 	@$(MAKE) --no-print-directory units
 	@tests/run.sh $(BUILD) unit
@@ -175,6 +179,9 @@ screenshots: deps
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 tests/e2e/screenshots.py pipelines/img
 
+# With docker, podman or buildah; prints its size.
+image:
+	@k8s/image.sh
 tidy:
 	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)
 
@@ -183,5 +190,5 @@ format:
 clean:
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/completion $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
-.PHONY: all web screenshots deps up down status logs test test-unit units asan fuzz fuzzers fanout bench tidy format clean
+.PHONY: all web screenshots deps up down status logs test test-unit test-k8s image units asan fuzz fuzzers fanout bench tidy format clean
 .SECONDARY:

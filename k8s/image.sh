@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # image.sh - builds the image with docker, podman or buildah, whichever is here, and prints its size:
 #   image.sh [--bootstrap] [NAME:TAG]
-# --bootstrap makes the base from Debian's packages instead of fetching it (mmdebstrap, buildah). The commit's
-# time goes into every file, so that the same commit over the same packages gives the same image.
+# BASE names another base image, such as one by digest; --bootstrap makes one of Debian's packages (mmdebstrap,
+# buildah). The commit's time goes into every file, so that the same commit over the same packages gives the same
+# image. Behind a proxy with a certificate of its own, npm is told of it by NODE_EXTRA_CA_CERTS.
 # SPDX-License-Identifier: Apache-2.0
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +16,9 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || 
 export SOURCE_DATE_EPOCH
 arguments=(--build-arg "REVISION=$revision" --build-arg "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH")
 
+[[ -z ${BASE:-} ]] || arguments+=(--build-arg "BASE=$BASE")
+[[ -z ${NODE_EXTRA_CA_CERTS:-} ]] || arguments+=(--secret "id=ca,src=$NODE_EXTRA_CA_CERTS")
+
 die() { echo "image: $*" >&2; exit 69; }
 
 # What debian:bookworm-slim is: required packages and apt, without manuals and translations.
@@ -22,7 +26,7 @@ bootstrap_base() {
     local container tar=build/image/base.tar
     command -v mmdebstrap >/dev/null || die "--bootstrap needs mmdebstrap"
     mkdir -p build/image
-    mmdebstrap --quiet --variant=minbase --include=usr-is-merged \
+    mmdebstrap --quiet --variant=minbase --hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
@@ -52,7 +56,7 @@ if [[ $engine == docker ]]; then
         --output "type=docker,name=$image,rewrite-timestamp=true" .
     bytes=$(docker image inspect --format '{{.Size}}' "$image")
 else
-    "$engine" build "${arguments[@]}" --timestamp "$SOURCE_DATE_EPOCH" --file k8s/Dockerfile --tag "$image" .
+    "$engine" build --layers "${arguments[@]}" --timestamp "$SOURCE_DATE_EPOCH" --file k8s/Dockerfile --tag "$image" .
     [[ $engine == podman ]] && bytes=$(podman image inspect --format '{{.Size}}' "$image")
     [[ $engine == buildah ]] && bytes=$(buildah images --json "$image" | sed -n 's/.*"size": "\(.*\)".*/\1/p')
 fi
