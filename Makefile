@@ -147,6 +147,10 @@ watch: deps-watch
 test: deps
 	@$(MAKE) --no-print-directory all units
 	@tests/run.sh $(BUILD)
+# Applies k8s/ to a real API server, which is built the first time: for minutes.
+test-k8s: deps deps-k8s
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/apiserver
 test-unit: deps-build deps-test
 	@$(MAKE) --no-print-directory units
 	@tests/run.sh $(BUILD) unit
@@ -185,6 +189,9 @@ screenshots: deps
 test-dashboards:
 	@cd tests/monitoring/schema && go run . $(wildcard $(CURDIR)/k8s/monitoring/dashboards/*.json)
 
+# With docker, podman or buildah; prints its size.
+image:
+	@k8s/image.sh
 tidy:
 	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)
 
@@ -193,5 +200,6 @@ format:
 clean:
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/completion $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
-.PHONY: all web screenshots deps up down status logs watch test test-unit test-dashboards units asan fuzz fuzzers fanout bench soak scale tidy format clean
+.PHONY: all web screenshots deps up down status logs watch test test-unit test-k8s test-dashboards image units asan fuzz fuzzers \
+    fanout bench soak scale tidy format clean
 .SECONDARY:

@@ -75,7 +75,7 @@ run_others() { # all that is not tests/integration
     run_vitest
     run_cli
     local directory
-    for directory in socketio monitoring fault e2e; do run_pytest "tests/$directory"; done
+    for directory in k8s socketio monitoring fault e2e; do run_pytest "tests/$directory"; done
 }
 
 run_units
