@@ -164,6 +164,8 @@ enum apply apply_receive(struct commit *commit, struct batch *batch, size_t from
     PGresult *rows = pg_receive(&commit->pg, error);
     if (!rows)
         return apply_failure(commit, &commit->pg);
+    batch->sent_us = commit->in_flight_us;
+    batch->answered_us = clock_mono_us();
     positions_advance(commit, batch, from, to);
     int row = 0;
     for (size_t i = from; i < to; i++) {
@@ -173,7 +175,7 @@ enum apply apply_receive(struct commit *commit, struct batch *batch, size_t from
     }
     PQclear(rows);
     histogram_record(commit->metrics.batch_votes, row);
-    histogram_record(commit->metrics.transaction_us, clock_mono_us() - commit->in_flight_us);
+    histogram_record(commit->metrics.transaction_us, batch->answered_us - batch->sent_us);
     return APPLY_DONE;
 }
 

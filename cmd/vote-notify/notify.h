@@ -14,6 +14,7 @@
 #include "pg/pg.h"
 #include "socketio/socketio.h"
 #include "socketio/transport.h"
+#include "trace/trace.h"
 #include "vote/event.h"
 #include "vote/token_cache.h"
 #include "vote/token_config.h"
@@ -31,6 +32,7 @@ struct notify_config {
     struct sio_config sio;
     struct kafka_config kafka;
     struct pg_config pg;
+    struct trace_config trace;
 };
 
 extern const struct option notify_options[];
@@ -49,6 +51,9 @@ struct notice {
     struct notice *next;
     struct request request;
     struct result result;
+    bool is_traced; /* its record has a trace: `trace` */
+    struct trace_context trace;
+    int64_t read_us; /* monotonic */
 };
 
 struct feed;
@@ -100,6 +105,7 @@ struct project {
     int64_t sent_us;           /* monotonic: the last public event */
     bool is_cooling;           /* in the list of those that had one within --conflate */
     struct project *next_warm; /* in that list */
+    struct span *telling;      /* of the vote that the next public event tells; NULL: none */
 };
 
 struct notify {
@@ -119,6 +125,7 @@ struct notify {
     struct feed *feed;
     struct lookup *lookup;
     struct token_cache *tokens;
+    struct tracer *tracer; /* NULL: none */
     struct table projects;
     uint64_t last_key;
     struct project *cooling_first, *cooling_last; /* by sent_us */
@@ -132,7 +139,8 @@ struct project *project_find(struct notify *notify, const char *project_id);
 void project_leave(struct notify *notify, struct project *project);
 
 /* A result of the project: newer counts are told to its room, at once or with the next event. */
-void project_on_result(struct notify *notify, struct project *project, const struct result *result);
+void project_on_result(struct notify *notify, struct project *project, const struct result *result,
+                       const struct span *span);
 
 /* Counts out of Postgres: the newer of these and what is known stands. */
 void project_on_counts(struct notify *notify, struct project *project, const struct counts *counts);
@@ -172,10 +180,21 @@ bool subscribe_parse(const json_t *args, char (*ids)[VOTE_ID_SIZE], int max, int
 void event_public(struct notify *notify, struct project *project);
 
 /* The user's own: one for each vote, never coalesced. */
-void event_private(struct notify *notify, const struct result *result);
+void event_private(struct notify *notify, const struct result *result, const struct span *span);
 
 /* Members of an object: upvotes, downvotes, voteCount, community_score, version. */
 void counts_encode(const struct counts *counts, struct buf *json);
+
+/* --- spans.c: what the trace of a vote shows of this stage ------------------------------------ */
+
+void notice_span_begin(struct notify *notify, struct span *span, const struct notice *notice);
+
+/* The project's next public event tells of the vote of `span`. */
+void telling_begin(struct notify *notify, struct project *project, const struct span *span);
+
+/* The event has been queued for its clients. */
+void telling_end(struct notify *notify, struct project *project);
+void telling_free(struct project *project);
 
 /* --- metrics.c -------------------------------------------------------------------------------- */
 
