@@ -106,12 +106,7 @@ static bool click_is_let_through(struct http_request *http, struct click *click,
     struct ingest *ingest = http->context;
     struct buf answer = {0};
     char retry_after[48];
-    struct span span;
-    span_begin(ingest->tracer, &span, "redis guard", SPAN_CLIENT, &click->post.context,
-               clock_mono_us());
     enum guard verdict = guard_check(ingest, click, quota, &answer);
-    span_text(&span, "db.system.name", "redis");
-    span_end(ingest->tracer, &span, clock_mono_us());
     switch (verdict) {
     case GUARD_GO: break;
     case GUARD_LIMITED: reply_limited(http, quota); break;

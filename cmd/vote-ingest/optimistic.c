@@ -97,6 +97,20 @@ static enum step optimistic_step(struct ingest *ingest, struct click *click, str
     return click->in_redis ? STEP_TAKEN : answered ? STEP_MISSING : STEP_NO_REDIS;
 }
 
+static enum optimistic optimistic_load(struct ingest *ingest, struct click *click,
+                                       struct error *error)
+{
+    struct span span;
+    span_begin(ingest->tracer, &span, "postgres load", SPAN_CLIENT, &click->post.context,
+               clock_mono_us());
+    enum optimistic loaded = load_project(ingest, click, error);
+    span_text(&span, "db.system.name", "postgresql");
+    if (loaded == OPTIMISTIC_UNAVAILABLE)
+        span_fail(&span);
+    span_end(ingest->tracer, &span, clock_mono_us());
+    return loaded;
+}
+
 enum optimistic optimistic_vote(struct ingest *ingest, struct click *click, struct error *error)
 {
     for (int i = 0; i < LOAD_TRIES; i++) {
@@ -105,7 +119,7 @@ enum optimistic optimistic_vote(struct ingest *ingest, struct click *click, stru
             return OPTIMISTIC_OK;
         if (step == STEP_NO_REDIS)
             break;
-        enum optimistic loaded = load_project(ingest, click, error);
+        enum optimistic loaded = optimistic_load(ingest, click, error);
         if (loaded == OPTIMISTIC_UNKNOWN_PROJECT)
             return loaded;
         if (loaded == OPTIMISTIC_UNAVAILABLE)

@@ -246,6 +246,7 @@ bool tracer_open(struct tracer **tracer, const struct trace_config *config, stru
     opened->exporter = exporter;
     if (pthread_create(&exporter->thread, NULL, exporter_run, exporter))
         abort(); /* no threads at the start: nothing would work */
+    pthread_setname_np(exporter->thread, "otlp");
     *tracer = opened;
     return true;
 }
