@@ -141,6 +141,7 @@ void announce_entries(struct commit *commit, const struct batch *batch, size_t f
         if (entry->left_out)
             continue;
         vote_span_begin(commit, batch, entry, &shared, &vote);
+        span_exemplar(&vote, commit->metrics.latency_us, result_latency_us(&entry->result));
         announce_send(commit, &entry->result, &vote.context, &announcement->acks, &json);
         span_end_with(commit, &vote, &announcement->acks);
     }

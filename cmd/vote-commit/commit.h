@@ -239,6 +239,9 @@ void apply_await(struct commit *commit); /* until apply_receive will not wait */
 enum apply apply_receive(struct commit *commit, struct batch *batch, size_t from, size_t to,
                          struct error *error) __attribute__((warn_unused_result));
 
+/* From accepted_at to committed_at. */
+int64_t result_latency_us(const struct result *result);
+
 /* Applies one request again that was parked. */
 enum apply apply_again(struct commit *commit, const struct record *record,
                        const struct request *request, struct result *result, struct error *error)

@@ -233,6 +233,7 @@ static void click_run(struct http_request *http, struct click *click, int64_t st
     int64_t latency_us = clock_mono_us() - start_us;
     metric_add(ingest->metrics.accepted[click->request.action], 1);
     histogram_record(ingest->metrics.latency_us, latency_us);
+    span_exemplar(&click->post, ingest->metrics.latency_us, latency_us);
     totals_accepted(ingest->totals, latency_us);
     LOG_EVENT(ingest->log, LOG_DEBUG, "accepted", LOG_STR("request_id", click->request.request_id),
               LOG_REAL("latency_ms", (double)latency_us / 1000));

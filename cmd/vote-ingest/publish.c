@@ -124,7 +124,9 @@ static rd_kafka_resp_err_t publish_finish(struct ingest *ingest, struct click *c
 {
     optimistic_recorded(ingest, click);
     breaker_report(&ingest->breaker, !click->delivery);
-    histogram_record(ingest->metrics.kafka_us, clock_mono_us() - click->published_us);
+    int64_t kafka_us = clock_mono_us() - click->published_us;
+    histogram_record(ingest->metrics.kafka_us, kafka_us);
+    span_exemplar(&click->send, ingest->metrics.kafka_us, kafka_us);
     publish_end_trace(ingest, click);
     return click->delivery;
 }

@@ -52,8 +52,9 @@ void event_public(struct notify *notify, struct project *project)
     sio_broadcast(notify->everyone, project->room, frame, NULL);
     sio_frame_unref(frame);
     buf_free(&json);
+    notify_metrics_delivered(notify->metrics, project->accepted_at_ms, project->committed_at_ms,
+                             project->telling);
     telling_end(notify, project);
-    notify_metrics_delivered(notify->metrics, project->accepted_at_ms, project->committed_at_ms);
 }
 
 static const char *user_vote(enum vote_type standing)

@@ -204,9 +204,10 @@ void notify_metrics_free(struct notify_metrics *metrics);
 /* Copies what the server has counted. */
 void notify_metrics_tell(struct notify_metrics *metrics, const struct sio_stats *stats);
 
-/* An event left, for a vote of these moments (wall clock, milliseconds). */
+/* An event left, for a vote of these moments (wall clock, milliseconds) and that span (NULL: it has
+ * none). */
 void notify_metrics_delivered(struct notify_metrics *metrics, int64_t accepted_at_ms,
-                              int64_t committed_at_ms);
+                              int64_t committed_at_ms, const struct span *span);
 
 bool notify_run(void *config, const struct options *options, struct log *log, struct error *error);
 

@@ -198,6 +198,7 @@ static void register_metrics(struct tracer *tracer, struct metrics *metrics)
 {
     static const char *const reasons[TRACE_LOSSES] = {"reason=\"queue\"", "reason=\"refused\"",
                                                       "reason=\"unreachable\""};
+    metrics_allow_exemplars(metrics);
     tracer->exported = metrics_counter(metrics, "vote_trace_spans_exported_total",
                                        "Spans that the collector has taken.", NULL);
     for (int i = 0; i < TRACE_LOSSES; i++)

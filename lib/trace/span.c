@@ -122,6 +122,15 @@ void span_link(struct span *span, const struct trace_context *to)
     span->links[span->link_count++] = *to;
 }
 
+void span_exemplar(const struct span *span, struct histogram *histogram, int64_t value)
+{
+    char trace_id[2 * TRACE_ID_SIZE + 1];
+    if (!span->is_recorded)
+        return;
+    trace_hex(span->context.trace_id, TRACE_ID_SIZE, trace_id);
+    metrics_exemplar(histogram, value, trace_id);
+}
+
 static void span_clear(struct span *span)
 {
     free(span->links);

@@ -71,6 +71,9 @@ void span_fail(struct span *span);
 /* The span has to do with another one, in its trace or elsewhere. */
 void span_link(struct span *span, const struct trace_context *to);
 
+/* Makes the span's trace the example of a record that a histogram of the metrics has. */
+void span_exemplar(const struct span *span, struct histogram *histogram, int64_t value);
+
 /* Ends the span at the monotonic `end_us` and hands it to the exporter, or drops and counts it when
  * the queue is full: it never waits. Any thread may call it; the span is empty behind it. */
 void span_end(struct tracer *tracer, struct span *span, int64_t end_us);

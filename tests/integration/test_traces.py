@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import os
+import re
 import time
 import uuid
 
@@ -246,6 +247,32 @@ def test_without_an_endpoint_there_is_neither_thread_nor_metric(traced):
     assert "vote_trace" not in traced.stack.main_ingest.metrics()
 
 
+OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
+
+
+def metrics_of(tool, **headers):
+    return requests.get(f"http://127.0.0.1:{tool.admin_port}/metrics", headers=headers, timeout=5)
+
+
+def exemplars(tool, name):
+    """The traces that a histogram shows as OpenMetrics: trace id → (upper bound, value)."""
+    pattern = name + r'_bucket\{le="([^"]+)"\} \d+ # \{trace_id="([0-9a-f]{32})"\} (\S+) \d+\.\d{3}$'
+    return {trace: (float(bound), float(value)) for bound, trace, value in re.findall(pattern, metrics_of(tool, **OPENMETRICS).text, re.M)}
+
+
+def test_histograms_show_traces_to_who_asks_for_openmetrics(traced):
+    spans, _ = whole_trace(traced)
+    post = spans["POST /api/votes"]
+    bound, value = exemplars(traced.ingest, "vote_accept_duration_seconds")[post.trace]
+    assert 0 < value <= bound and abs(value - (post.end - post.start) / 1e9) < 0.05
+    assert post.trace in exemplars(traced.commit, "vote_commit_latency_seconds")
+    assert post.trace in exemplars(traced.notify, "vote_notify_accepted_latency_seconds")
+    page = metrics_of(traced.ingest, **OPENMETRICS)
+    assert page.headers["Content-Type"].startswith("application/openmetrics-text") and page.text.endswith("\n# EOF\n")
+    for plain in (metrics_of(traced.ingest), metrics_of(traced.stack.main_ingest, **OPENMETRICS)):
+        assert plain.headers["Content-Type"].startswith("text/plain") and "trace_id" not in plain.text
+
+
 def votes_of(traced, url, count):
     """So many votes, one after the other; how long the slowest took."""
     project, token = traced.person()
@@ -304,15 +331,16 @@ def test_a_collector_that_comes_back_gets_what_waited(traced, ingest):
     wait_until(lambda: "traces are not taken" in open(tool.log).read(), 20, "the first failure")
     collector.start()
     wait_until(lambda: len(collector.spans) == spans_of(3), 40, "all spans")
-    assert metric(tool, "vote_trace_spans_exported_total") == spans_of(3)
+    wait_until(lambda: metric(tool, "vote_trace_spans_exported_total") == spans_of(3), 20, "their count")
 
 
 def test_spans_that_the_collector_rejects_are_counted(traced, ingest):
     collector = Collector(lambda number: (200, {}, b'{"partialSuccess":{"rejectedSpans":"2","errorMessage":"no"}}'))
     tool, url = ingest(collector)
     votes_of(traced, url, 1)
-    wait_until(lambda: dropped(tool, "refused") == 2 * len(collector.calls) > 0, 20, "the rejected ones")
-    assert metric(tool, "vote_trace_spans_exported_total") == len(collector.spans) - dropped(tool, "refused")
+    wait_until(lambda: len(collector.spans) == spans_of(1), 20, "all spans")
+    wait_until(lambda: dropped(tool, "refused") == 2 * len(collector.calls), 20, "the rejected ones")
+    assert metric(tool, "vote_trace_spans_exported_total") == spans_of(1) - dropped(tool, "refused")
 
 
 def test_a_stop_sends_what_is_left(traced, ingest):
