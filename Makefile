@@ -1,6 +1,6 @@
 # Makefile - builds the tools into build/bin, runs the local stack and the tests.
 #
-#   make up      set up everything that is missing, and run it     make down | status | logs
+#   make up      set up everything that is missing, and run it     make down | status | logs | watch
 #   make test    set up everything that is missing, and pass every test
 #   make         only build                                        make asan | fuzz | bench | format | clean
 
@@ -35,7 +35,7 @@ TOKEN    := $(BUILD)/obj/lib/vote/token.o
 KNOWN    := $(BUILD)/obj/lib/vote/token_cache.o $(BUILD)/obj/lib/vote/token_config.o
 SCRIPTS  := $(BUILD)/gen/scripts.o $(BUILD)/obj/lib/vote/keys.o
 OPENAPI  := $(BUILD)/gen/openapi.o
-CHECK    := $(BUILD)/obj/lib/vote/consistency.o $(BUILD)/obj/lib/vote/keys.o
+CHECK    := $(BUILD)/obj/lib/vote/consistency.o $(BUILD)/obj/lib/vote/consistency_voters.o
 KEYS     := $(BUILD)/gen/keys.o
 SOCKETIO_NET := lib/socketio/transport lib/socketio/connection lib/socketio/http lib/socketio/websocket
 SOCKETIO := $(filter-out $(SOCKETIO_NET:%=$(BUILD)/obj/%.o),$(call objects,lib/socketio))
@@ -59,9 +59,9 @@ $(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(REDI
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson $(LIBS)
 $(BUILD)/bin/vote-notify: $(call cmd,vote-notify) $(BASE) $(NET) $(KAFKA) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
 	$(LINK) -lcivetweb -lrdkafka $(SOCKETIO_LIBS) -lpq -ljansson -ljwt $(LIBS)
-$(BUILD)/bin/vote-invalidate: $(call cmd,vote-invalidate) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(CHECK) $(KEYS)
+$(BUILD)/bin/vote-invalidate: $(call cmd,vote-invalidate) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(CHECK) $(KEYS) $(BUILD)/obj/lib/vote/keys.o
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -lcurl -ljansson $(LIBS)
-$(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS) $(MIGRATIONS) $(BUILD)/obj/lib/vote/consistency.o
+$(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS) $(MIGRATIONS) $(CHECK)
 	$(LINK) -lrdkafka -lhiredis -lpq -lcurl -ljansson -ljwt $(LIBS)
 $(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(FILTER)
 	$(LINK) -lrdkafka -ljansson $(LIBS)
@@ -141,10 +141,16 @@ up: deps-build deps-run
 	@$(LOCAL)/up.sh
 down status logs:
 	@$(LOCAL)/$@.sh
+watch: deps-watch
+	@$(LOCAL)/$@.sh
 
 test: deps
 	@$(MAKE) --no-print-directory all units
 	@tests/run.sh $(BUILD)
+# Applies k8s/ to a real API server, which is built the first time: for minutes.
+test-k8s: deps deps-k8s
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/apiserver
 test-unit: deps-build deps-test
 	@$(MAKE) --no-print-directory units
 	@tests/run.sh $(BUILD) unit
@@ -179,6 +185,13 @@ screenshots: deps
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 tests/e2e/screenshots.py pipelines/img
 
+# The dashboards, by Grafana's own schema; needs Go and its module proxy.
+test-dashboards:
+	@cd tests/monitoring/schema && go run . $(wildcard $(CURDIR)/k8s/monitoring/dashboards/*.json)
+
+# With docker, podman or buildah; prints its size.
+image:
+	@k8s/image.sh
 tidy:
 	@clang-tidy --quiet $(wildcard lib/*/*.c cmd/*/*.c) -- -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS)
 
@@ -187,5 +200,6 @@ format:
 clean:
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/completion $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
-.PHONY: all web screenshots deps up down status logs test test-unit units asan fuzz fuzzers fanout bench soak scale tidy format clean
+.PHONY: all web screenshots deps up down status logs watch test test-unit test-k8s test-dashboards image units asan fuzz fuzzers \
+    fanout bench soak scale tidy format clean
 .SECONDARY:

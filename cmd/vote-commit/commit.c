@@ -292,16 +292,30 @@ static void commit_beside(struct commit *commit)
     ledger_turn(commit);
 }
 
-/* Forgets whom the batch wants forgotten, however long it takes; false when a stop came first. What
- * is in flight is finished before, since nobody may apply votes meanwhile. */
-static bool forget_patiently(struct commit *commit, const struct batch *batch)
+/* What has to be done in transactions of its own before a batch is applied. */
+static bool batch_has_errands(const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->entries[i].is_forget || batch->entries[i].is_redriven)
+            return true;
+    }
+    return false;
+}
+
+static bool errands_run(struct commit *commit, const struct batch *batch, struct error *error)
+{
+    return forget_entries(commit, batch, error) && reopen_entries(commit, batch, error);
+}
+
+/* However long they take; false when a stop came first. What is in flight is finished before, since
+ * nobody may apply votes while somebody is forgotten. */
+static bool errands_run_patiently(struct commit *commit, const struct batch *batch)
 {
     struct error error;
-    if (!batch_has_forget(batch))
+    if (!batch_has_errands(batch))
         return true;
     commit_finish_in_flight(commit);
-    for (int attempt = 0; !commit->must_rewind && !forget_entries(commit, batch, &error);
-         attempt++) {
+    for (int attempt = 0; !commit->must_rewind && !errands_run(commit, batch, &error); attempt++) {
         if (!hold(commit, attempt, &error))
             return false;
     }
@@ -324,7 +338,8 @@ static void commit_turn(struct commit *commit)
     struct batch *next = commit->reading;
     admin_beat(&commit->admin);
     commit_read(commit, next);
-    if (commit->must_rewind || !batch_decode(commit, next) || !forget_patiently(commit, next)) {
+    if (commit->must_rewind || !batch_decode(commit, next) ||
+        !errands_run_patiently(commit, next)) {
         commit_rewind(commit);
         return;
     }

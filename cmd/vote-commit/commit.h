@@ -48,8 +48,9 @@ struct record record_of_message(const rd_kafka_message_t *message);
 /* One record of a batch, with what became of it. */
 struct entry {
     rd_kafka_message_t *message; /* owned by the batch */
-    bool left_out;  /* only its offset counts: it is no request, or not ours any more */
-    bool is_forget; /* somebody is to be forgotten before its offset moves */
+    bool left_out;    /* only its offset counts: it is no request, or not ours any more */
+    bool is_forget;   /* somebody is to be forgotten before its offset moves */
+    bool is_redriven; /* an operator has sent it back: if it failed, it is tried once more */
     struct request request;
     struct result result;
 };
@@ -76,6 +77,8 @@ struct position {
     int64_t
         restored_offset;  /* below it Redis may be ahead of an older database; 0: no such thing */
     int64_t read_offset;  /* behind the last record that was read; -1: none yet */
+    int64_t end_offset;   /* where the log ended when all of it had been read; -1: not known. What
+                             ends a transaction takes offsets before it that are no records. */
     int64_t read_ms;      /* when that record was made (wall clock) */
     struct buf known;     /* requests that may be at next_offset - 1, as it was at the start */
     int64_t known_offset; /* that offset; -1: nothing is to be compared */
@@ -210,11 +213,19 @@ void place_anew(struct commit *commit, int32_t partition);
 
 /* forget.c: who is not to be remembered */
 
-bool batch_has_forget(const struct batch *batch);
-
 /* Forgets everybody whom the batch has a wish of, in transactions of their own: only then may its
  * offsets move. Doing it twice does no harm. False when Postgres cannot do it now. */
 bool forget_entries(struct commit *commit, const struct batch *batch, struct error *error)
+    __attribute__((warn_unused_result));
+
+/* reopen.c: what failed, and was sent back to be tried once more */
+
+/* vote-replay --redrive has sent this very copy, and not a replay of it. */
+bool entry_is_redriven(const rd_kafka_message_t *message);
+
+/* Takes the failures of the batch's redriven requests out of the ledger. Doing it twice does no
+ * harm. False when Postgres cannot do it now. */
+bool reopen_entries(struct commit *commit, const struct batch *batch, struct error *error)
     __attribute__((warn_unused_result));
 
 /* apply.c: the transaction */

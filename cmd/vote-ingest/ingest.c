@@ -73,6 +73,8 @@ static void register_answers(struct ingest_metrics *metrics, struct metrics *all
     for (int i = 0; i < 4; i++)
         metrics->accepted[i] = metrics_counter(
             all, "vote_accepted_total", "Votes that were made durable and answered.", labels[i]);
+    metrics->errors = metrics_counter(all, "vote_errors_total",
+                                      "Votes that could not be taken: answered with 5xx.", NULL);
     metrics->refused_client = metrics_counter(all, "vote_refused_total",
                                               "Calls answered with an error.", "class=\"client\"");
     metrics->refused_server = metrics_counter(all, "vote_refused_total",

@@ -53,7 +53,7 @@ extern const size_t ingest_option_count;
 
 struct ingest_metrics {
     struct metric *accepted[4]; /* by enum vote_action */
-    struct metric *refused_client, *refused_server, *limited, *replayed;
+    struct metric *errors, *refused_client, *refused_server, *limited, *replayed;
     struct metric *without_redis, *synchronous, *in_flight, *breaker;
     struct histogram *latency_us;
     struct histogram *kafka_us;

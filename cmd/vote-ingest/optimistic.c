@@ -51,8 +51,8 @@ static void step_read(struct click *click, const redisReply *reply)
 {
     struct request *request = &click->request;
     request->seq = redis_reply_int(reply->element[1]);
-    request->previous = (enum vote_type)redis_reply_int(reply->element[2]);
-    request->vote_type = (enum vote_type)redis_reply_int(reply->element[3]);
+    request->previous = vote_type_from(redis_reply_int(reply->element[2]));
+    request->vote_type = vote_type_from(redis_reply_int(reply->element[3]));
     request->action = vote_action_between(request->previous, request->vote_type);
     click->upvotes = redis_reply_int(reply->element[4]);
     click->downvotes = redis_reply_int(reply->element[5]);

@@ -12,8 +12,10 @@ void problem_reply(struct http_request *request, int status, const char *type, c
     char request_id[REQUEST_ID_SIZE];
     request_id_make(request_id);
     metric_add(status < 500 ? ingest->metrics.refused_client : ingest->metrics.refused_server, 1);
-    if (status >= 500 && !strcmp(request->method, "POST"))
+    if (status >= 500 && !strcmp(request->method, "POST")) {
+        metric_add(ingest->metrics.errors, 1);
         totals_failed(ingest->totals);
+    }
     buf_char(&body, '{');
     buf_member(&body, "type");
     buf_format(&body, "\"https://votepipe.dev/problems/%s\"", type);

@@ -41,7 +41,7 @@ struct invalidate_metrics {
     struct metric *purged[KINDS];
     struct metric *failures[TARGETS_MAX], *breaker[TARGETS_MAX];
     struct metric *records, *undecodable, *windows, *calls, *pending, *truncated;
-    struct metric *lag_records, *lag_us, *consistency;
+    struct metric *lag_records, *lag_us, *consistency, *checks_done, *checks_failed;
     struct histogram *latency_us;
 };
 

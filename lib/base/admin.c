@@ -2,6 +2,7 @@
 #include "base/admin.h"
 
 #include "base/clock.h"
+#include "base/process.h"
 
 #include <assert.h>
 #include <string.h>
@@ -10,11 +11,22 @@ enum { BEAT_MAX_US = 15 * 1000 * 1000, ADMIN_THREADS = 4 };
 
 static const char json_type[] = "application/json";
 
+static void checks_print(const struct admin *admin, struct buf *out)
+{
+    buf_text(out, "# HELP dependency_up Whether it answers: as in /readyz, by name.\n"
+                  "# TYPE dependency_up gauge\n");
+    for (size_t i = 0; i < admin->check_count; i++)
+        buf_format(out, "dependency_up{dependency=\"%s\"} %d\n", admin->checks[i].name,
+                   atomic_load(&admin->checks[i].ready) ? 1 : 0);
+}
+
 static void admin_get_metrics(struct http_request *request)
 {
     const struct admin *admin = request->context;
     struct buf out = {0};
     metrics_print(admin->metrics, &out);
+    checks_print(admin, &out);
+    process_print(&out, admin->started_ms);
     http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, out.data, out.size);
     buf_free(&out);
 }
@@ -83,6 +95,7 @@ bool admin_is_up(const struct admin *admin, const char *name)
 bool admin_start(struct admin *admin, const char *listen, struct error *error)
 {
     admin_beat(admin);
+    admin->started_ms = clock_wall_ms();
     return http_start(
         &admin->server,
         &(struct http_settings){.listen = listen,

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+enum { HEAD_BYTES_MAX = 16 * 1024, REQUEST_TIMEOUT_MS = 10000 };
 enum { DISCARD_MAX = 2 * 1024 * 1024, LOG_TEXT_SIZE = 200 };
 
 struct http_server {
@@ -238,17 +239,19 @@ static int http_on_message(const struct mg_connection *connection, const char *m
 bool http_start(struct http_server **result, const struct http_settings *settings,
                 struct error *error)
 {
-    char threads[16];
+    char threads[16], head_bytes[16], timeout_ms[16];
     struct http_server *server = calloc(1, sizeof *server);
     if (!server)
         abort();
     server->settings = *settings;
     snprintf(threads, sizeof threads, "%d", settings->threads);
+    snprintf(head_bytes, sizeof head_bytes, "%d", HEAD_BYTES_MAX);
+    snprintf(timeout_ms, sizeof timeout_ms, "%d", REQUEST_TIMEOUT_MS);
     /* clang-format off */
     const char *options[] = {
         "listening_ports", settings->listen, "num_threads", threads,
         "enable_keep_alive", "yes", "keep_alive_timeout_ms", "30000",
-        "request_timeout_ms", "10000", "tcp_nodelay", "1",
+        "request_timeout_ms", timeout_ms, "max_request_size", head_bytes, "tcp_nodelay", "1",
         "listen_backlog", "1024", "connection_queue", "1024", "decode_url", "yes",
         /* cross-origin calls are answered here, not by civetweb, which would let all of them in */
         "access_control_allow_origin", "", "access_control_allow_methods", "", NULL};

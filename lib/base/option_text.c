@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "base/option.h"
 
+#include "base/secret.h"
+
 #include <string.h>
 
 static void option_put_flag(const struct option *option, struct buf *out)
@@ -152,24 +154,15 @@ void options_print_man(const struct option_set *sets, size_t set_count, struct b
             option_environment_name(option, name);
             if (!(option->flags & OPTION_FLAG_ONLY))
                 buf_format(out, "Environment: %s.\n", name);
+            if (option->flags & OPTION_FILE) {
+                buf_text(out, "Out of a file: ");
+                roff_put(out, "--");
+                roff_put(out, option->name);
+                buf_format(out, "\\-file FILE, %s_FILE.\n", name);
+            }
         }
     }
     buf_free(&flag);
-}
-
-/* user:password@ inside a URL becomes user:***@. */
-static void url_put_redacted(struct buf *out, const char *url)
-{
-    const char *start = strstr(url, "://");
-    const char *end = start ? start + 3 + strcspn(start + 3, "/?") : NULL;
-    const char *at = end ? memrchr(start + 3, '@', (size_t)(end - start - 3)) : NULL;
-    const char *colon = at ? memchr(start + 3, ':', (size_t)(at - start - 3)) : NULL;
-    if (!colon) {
-        buf_text(out, strstr(url, "password") ? "***" : url);
-        return;
-    }
-    buf_put(out, url, (size_t)(colon + 1 - url));
-    buf_format(out, "***%s", strstr(at, "password") ? "@***" : at);
 }
 
 void options_print_config(const struct options *options, struct buf *out)
@@ -180,14 +173,14 @@ void options_print_config(const struct options *options, struct buf *out)
         if (value->option->type == OPTION_PAIRS && value->text) {
             const struct option_pairs *pairs = value->member;
             for (size_t k = 0; k < pairs->count; k++) {
-                bool secret = strstr(pairs->keys[k], "password") || strstr(pairs->keys[k], "key");
+                bool secret = secret_is_name(pairs->keys[k], strlen(pairs->keys[k]));
                 buf_format(out, "%s%s=%s", k ? ";" : "", pairs->keys[k],
                            secret ? "***" : pairs->values[k]);
             }
         } else if (value->text && value->option->flags & OPTION_SECRET) {
             buf_text(out, "***");
         } else if (value->text && value->option->flags & OPTION_URL) {
-            url_put_redacted(out, value->text);
+            secret_put(out, value->text);
         } else if (value->text) {
             buf_text(out, value->text);
         }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "base/secret.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@ const struct option kafka_options[] = {
      .summary = "Kafka bootstrap servers"},
     {.name = "kafka-property", .letter = 'X', .type = OPTION_PAIRS,
      .offset = offsetof(struct kafka_config, properties), .argument = "KEY=VALUE",
-     .summary = "passed through to librdkafka; repeatable"},
+     .flags = OPTION_FILE, .summary = "passed through to librdkafka; repeatable"},
 };
 /* clang-format on */
 
@@ -40,8 +41,11 @@ static void kafka_on_log(const rd_kafka_t *client, int level, const char *facili
 static bool conf_set(rd_kafka_conf_t *conf, const char *key, const char *value, struct error *error)
 {
     char why[200];
-    return rd_kafka_conf_set(conf, key, value, why, sizeof why) == RD_KAFKA_CONF_OK ||
-           error_set(error, ERROR_CONFIG, "kafka property %s: %s", key, why);
+    if (rd_kafka_conf_set(conf, key, value, why, sizeof why) == RD_KAFKA_CONF_OK)
+        return true;
+    bool secret = secret_is_name(key, strlen(key)); /* what is said of it may repeat it */
+    return error_set(error, ERROR_CONFIG, "kafka property %s: %s", key,
+                     secret ? "its value is refused" : why);
 }
 
 rd_kafka_conf_t *kafka_conf(const struct kafka_config *config, const char *const *pairs,
