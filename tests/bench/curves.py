@@ -13,6 +13,8 @@ class Curve:
         self.panels = {}
 
     def add(self, size, panel, figures):
+        """Also tells them at once: a curve may take long."""
+        print(f"{self.name} {size:,}: {panel}: " + ", ".join(f"{name} {figure:,.1f}" for name, figure in figures.items()), flush=True)
         for series, figure in figures.items():
             self.panels.setdefault(panel, {}).setdefault(series, []).append((size, figure))
 
