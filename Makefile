@@ -23,7 +23,8 @@ objects  = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
 NET_BASE := lib/base/http lib/base/admin lib/base/files
 BASE     := $(filter-out $(NET_BASE:%=$(BUILD)/obj/%.o),$(call objects,lib/base))
 NET      := $(NET_BASE:%=$(BUILD)/obj/%.o)
-KAFKA    := $(call objects,lib/kafka)
+KAFKA    := $(call objects,lib/kafka) $(BUILD)/obj/lib/trace/context.o
+TRACE    := $(filter-out $(BUILD)/obj/lib/trace/context.o,$(call objects,lib/trace))
 REDIS    := $(call objects,lib/redis)
 PG       := $(call objects,lib/pg)
 VOTE     := $(BUILD)/obj/lib/vote/ids.o
@@ -53,13 +54,13 @@ $(PAGE): lib/web/build.sh $(wildcard lib/web/*.json lib/web/*.ts lib/web/src/* l
 LINK = @mkdir -p $(@D) && echo "  link $@" && $(CC) $(FLAGS) $(LDFLAGS) -o $@ $^
 cmd  = $(call objects,cmd/$(1))
 
-$(BUILD)/bin/vote-ingest: $(call cmd,vote-ingest) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SCRIPTS) $(OPENAPI)
-	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson -ljwt $(LIBS)
-$(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(COLUMNS) $(SCRIPTS)
-	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson $(LIBS)
-$(BUILD)/bin/vote-notify: $(call cmd,vote-notify) $(BASE) $(NET) $(KAFKA) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
-	$(LINK) -lcivetweb -lrdkafka $(SOCKETIO_LIBS) -lpq -ljansson -ljwt $(LIBS)
-$(BUILD)/bin/vote-invalidate: $(call cmd,vote-invalidate) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(CHECK) $(KEYS) $(BUILD)/obj/lib/vote/keys.o
+$(BUILD)/bin/vote-ingest: $(call cmd,vote-ingest) $(BASE) $(NET) $(KAFKA) $(TRACE) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SCRIPTS) $(OPENAPI)
+	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -lcurl -ljansson -ljwt $(LIBS)
+$(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(TRACE) $(REDIS) $(PG) $(VOTE) $(EVENT) $(COLUMNS) $(SCRIPTS)
+	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -lcurl -ljansson $(LIBS)
+$(BUILD)/bin/vote-notify: $(call cmd,vote-notify) $(BASE) $(NET) $(KAFKA) $(TRACE) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
+	$(LINK) -lcivetweb -lrdkafka $(SOCKETIO_LIBS) -lpq -lcurl -ljansson -ljwt $(LIBS)
+$(BUILD)/bin/vote-invalidate: $(call cmd,vote-invalidate) $(BASE) $(NET) $(KAFKA) $(TRACE) $(REDIS) $(PG) $(VOTE) $(EVENT) $(CHECK) $(KEYS) $(BUILD)/obj/lib/vote/keys.o
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -lcurl -ljansson $(LIBS)
 $(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS) $(MIGRATIONS) $(CHECK)
 	$(LINK) -lrdkafka -lhiredis -lpq -lcurl -ljansson -ljwt $(LIBS)
@@ -104,7 +105,7 @@ $(BUILD)/completion/%: $(BUILD)/bin/%
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 # Unit tests: one program a module, each links only what it tests.
-TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(FILTER) $(VOTES_CSV) $(TOKEN) $(SOCKETIO) \
+TESTED := $(BASE) $(KAFKA) $(filter-out %/exporter.o %/collector.o,$(TRACE)) $(VOTE) $(EVENT) $(FILTER) $(VOTES_CSV) $(TOKEN) $(SOCKETIO) \
     $(BUILD)/obj/cmd/vote-ingest/vote_body.o \
     $(BUILD)/obj/cmd/vote-notify/project_ids.o $(BUILD)/obj/lib/redis/slot.o \
     $(patsubst %,$(BUILD)/obj/cmd/vote-invalidate/%.o,template progress dirty target)

@@ -358,7 +358,10 @@ static void commit_turn(struct commit *commit)
 
 static bool commit_serve(struct commit *commit, struct error *error)
 {
-    if (!park_open(commit, error) || !announce_open(commit, error) ||
+    if (!park_open(commit, error) ||
+        !tracer_open(&commit->tracer, &commit->config->trace, commit->admin.metrics, commit->log,
+                     error) ||
+        !announce_open(commit, error) ||
         !admin_start(&commit->admin, commit->config->admin_listen, error) ||
         !redis_open(&commit->redis, &commit->config->redis, error) ||
         !pg_connect(&commit->pg, error) || !consume_open(commit, error))
@@ -427,6 +430,9 @@ bool commit_run(void *config, const struct options *options, struct log *log, st
     bool served = stop_open(&commit->stop, error) && commit_serve(commit, error);
     consume_close(commit);
     announce_close(commit);
+    acks_end_spans(commit, &commit->parked.acks, false);
+    acks_end_spans(commit, &commit->relay.acks, false);
+    tracer_close(commit->tracer);
     admin_stop(&commit->admin);
     commit_free(commit);
     return served;

@@ -117,6 +117,7 @@ static bool consume_take(struct commit *commit, struct batch *batch, rd_kafka_me
     struct position *position = &commit->positions[message->partition];
     position->read_offset = message->offset + 1;
     position->read_ms = rd_kafka_message_timestamp(message, NULL);
+    batch->entries[batch->count].read_us = clock_mono_us();
     batch->entries[batch->count++].message = message;
     return true;
 }

@@ -209,7 +209,9 @@ static bool ingest_open(struct ingest *ingest, struct error *error)
                                            .cors_origins = config->cors_origins,
                                            .context = ingest,
                                            .refuse = problem_refuse};
-    return demo_open(ingest, error) && redis_open(&ingest->redis, &config->redis, error) &&
+    return tracer_open(&ingest->tracer, &config->trace, ingest->admin.metrics, ingest->log,
+                       error) &&
+           demo_open(ingest, error) && redis_open(&ingest->redis, &config->redis, error) &&
            publish_open(ingest, error) &&
            admin_start(&ingest->admin, config->admin_listen, error) &&
            http_start(&ingest->http, &settings, error);
@@ -310,6 +312,7 @@ bool ingest_run(void *config, const struct options *options, struct log *log, st
     if (ingest->redis)
         totals_flush(ingest);
     redis_close(ingest->redis);
+    tracer_close(ingest->tracer);
     admin_stop(&ingest->admin);
     ingest_free(ingest);
     stop_close(&stop);

@@ -13,6 +13,7 @@
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "redis/redis.h"
+#include "trace/trace.h"
 #include "vote-ingest/breaker.h"
 #include "vote/event.h"
 #include "vote/keys.h"
@@ -46,6 +47,7 @@ struct ingest_config {
     struct kafka_config kafka;
     struct redis_config redis;
     struct pg_config pg;
+    struct trace_config trace;
 };
 
 extern const struct option ingest_options[];
@@ -82,6 +84,7 @@ struct ingest {
     struct breaker breaker;
     struct leaderboard *leaderboard;
     struct totals *totals;
+    struct tracer *tracer; /* NULL: none */
     pthread_t delivery_thread;
     _Atomic int delivery_stop;
 };
@@ -132,16 +135,16 @@ struct click {
     int64_t redis_until_us;      /* Redis is not waited for behind this (monotonic) */
     int64_t upvotes, downvotes;  /* as shown after the click */
     int64_t version;             /* of the commit in sync mode, else 0 */
-    char traceparent[TRACEPARENT_SIZE];
-    struct redis_batch redis;  /* for one question after the other */
-    struct redis_batch record; /* on its way while Kafka is waited for */
+    struct span post, send;      /* the whole call, and from the send to Kafka's acknowledgement */
+    struct redis_batch redis;    /* for one question after the other */
+    struct redis_batch record;   /* on its way while Kafka is waited for */
     struct ingest *ingest;
     sem_t
         woken; /* its worker thread sleeps once a vote: from the step to Kafka's acknowledgement */
     _Atomic int left;  /* of what that sleep waits for */
     bool is_published; /* Kafka was given the event; `delivery` is how it went, in the end */
     rd_kafka_resp_err_t delivery;
-    int64_t published_us; /* monotonic */
+    int64_t stepped_us, published_us, delivered_us; /* monotonic */
 };
 
 void click_sleep(struct click *click);

@@ -13,6 +13,7 @@ int main(int argc, char **argv)
         {"Kafka", kafka_options, KAFKA_OPTION_COUNT, &config.kafka},
         {"Redis", redis_options, REDIS_OPTION_COUNT, &config.redis},
         {"Postgres", pg_options, PG_OPTION_COUNT, &config.pg},
+        {"Traces", otlp_options, OTLP_OPTION_COUNT, &config.trace},
     };
     const struct tool tool = {
         .name = "vote-ingest",

@@ -146,7 +146,9 @@ static void invalidate_drain(struct invalidate *invalidate)
 static bool invalidate_serve(struct invalidate *invalidate, struct error *error)
 {
     const struct invalidate_config *config = invalidate->config;
-    if (!redis_open(&invalidate->redis, &config->redis, error) ||
+    if (!tracer_open(&invalidate->tracer, &config->trace, invalidate->admin.metrics,
+                     invalidate->log, error) ||
+        !redis_open(&invalidate->redis, &config->redis, error) ||
         !admin_start(&invalidate->admin, config->admin_listen, error) ||
         !consume_open(invalidate, error))
         return false;
@@ -175,6 +177,7 @@ static struct invalidate *invalidate_new(const struct invalidate_config *config,
     invalidate->redis_check = admin_add_check(&invalidate->admin, "redis");
     invalidate->http = http_new(config);
     progress_init(&invalidate->progress);
+    spans_init(invalidate);
     dirty_init(&invalidate->dirty, &invalidate->progress, config->debounce_us, config->max_wait_us,
                config->double_us);
     return invalidate;
@@ -184,6 +187,8 @@ static void invalidate_free(struct invalidate *invalidate)
 {
     sampler_close(invalidate->sampler);
     consume_close(invalidate);
+    spans_give_up(invalidate);
+    tracer_close(invalidate->tracer);
     admin_stop(&invalidate->admin);
     redis_close(invalidate->redis);
     http_free(invalidate->http);

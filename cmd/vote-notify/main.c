@@ -13,6 +13,7 @@ int main(int argc, char **argv)
         {"Tokens", token_check_options, TOKEN_CHECK_OPTION_COUNT, &config.tokens},
         {"Kafka", kafka_options, KAFKA_OPTION_COUNT, &config.kafka},
         {"Postgres", pg_options, PG_OPTION_COUNT, &config.pg},
+        {"Traces", otlp_options, OTLP_OPTION_COUNT, &config.trace},
     };
     const struct tool tool = {
         .name = "vote-notify",

@@ -2,6 +2,8 @@
  * from Socket.IO. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-notify/notify.h"
 
+#include "base/clock.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -32,11 +34,14 @@ static void notify_on_notice(void *context, const struct notice *notice)
     struct project *project = project_find(notify, notice->request.project_id);
     struct result result = notice->result;
     result.request = &notice->request;
+    struct span span;
+    notice_span_begin(notify, &span, notice);
     /* Its own user first: a page that hears of its vote by the counts alone would count it twice.
      */
-    event_private(notify, &result);
+    event_private(notify, &result, &span);
     if (project)
-        project_on_result(notify, project, &result);
+        project_on_result(notify, project, &result, &span);
+    span_end(notify->tracer, &span, clock_mono_us());
 }
 
 static void notify_on_live(void *context)
@@ -146,7 +151,8 @@ static void descriptors_raise(void)
 static bool notify_serve(struct notify *notify, struct error *error)
 {
     const struct notify_config *config = notify->config;
-    if (!admin_start(&notify->admin, config->admin_listen, error) ||
+    if (!tracer_open(&notify->tracer, &config->trace, notify->admin.metrics, notify->log, error) ||
+        !admin_start(&notify->admin, config->admin_listen, error) ||
         !sio_transport_open(&notify->transport, notify->server, &notify->loop, config->listen,
                             error))
         return false;
@@ -186,6 +192,7 @@ static void notify_free(struct notify *notify)
     sio_transport_close(notify->transport);
     sio_server_free(notify->server);
     uv_run(&notify->loop, UV_RUN_DEFAULT);
+    tracer_close(notify->tracer);
     admin_stop(&notify->admin);
     projects_free(notify);
     token_cache_free(notify->tokens);

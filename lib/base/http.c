@@ -166,6 +166,7 @@ void http_reply(struct http_request *request, int status, const char *content_ty
     mg_write(request->connection, out.data, out.size);
     buf_free(&out);
     request->replied = true;
+    request->status = status;
 }
 
 /* Matches the path and fills the parameter. */

@@ -24,6 +24,7 @@ struct http_request {
     const char *cors_origins;
     void *context; /* the server's */
     bool replied;
+    int status; /* of the reply */
 };
 
 typedef void (*http_handler)(struct http_request *request);

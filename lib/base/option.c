@@ -364,6 +364,9 @@ static bool value_convert(struct option_value *value, struct error *error)
     case OPTION_RATE:
         return units_parse_rate_per_s(value->text, value->member) ||
                value_refuse(value, error, "not a rate with its unit, like 500/s");
+    case OPTION_RATIO:
+        return units_parse_ratio(value->text, value->member) ||
+               value_refuse(value, error, "not a ratio from 0 to 1, like 0.25");
     case OPTION_QUOTA: return value_convert_quota(value, error);
     case OPTION_SWITCH: return value_convert_switch(value, error);
     case OPTION_CHOICE: return value_convert_choice(value, error);

@@ -20,6 +20,7 @@ enum option_type {
     OPTION_DURATION, /* int64_t in microseconds, within [min, max] */
     OPTION_SIZE,     /* int64_t in bytes, within [min, max] */
     OPTION_RATE,     /* double per second; 0 is "no limit" */
+    OPTION_RATIO,    /* double from 0 to 1 */
     OPTION_QUOTA,    /* struct option_quota: 30/10s; 0 is "no limit" */
     OPTION_SWITCH,   /* bool; a bare --name, or --name=false */
     OPTION_CHOICE,   /* int: the index in `choices` */
@@ -107,8 +108,8 @@ enum { OPTION_NAME_SIZE = 64 };
 void option_environment_name(const struct option *option, char name[OPTION_NAME_SIZE]);
 
 /* The option lists of --help, of at most `line_max` lines of 80 columns where that is possible:
- * sets that do not fit, the last ones first, are only named. 0: no limit. Returns whether all is
- * told. */
+ * sets that do not fit, the last ones first, and then the last options of the first set, are only
+ * named. 0: no limit. Returns whether all is told. */
 bool options_print_help(const struct option_set *sets, size_t set_count, int line_max,
                         struct buf *out);
 

@@ -73,12 +73,13 @@ static int flags_width(const struct option_set *sets, size_t set_count)
     return width < FLAG_MAX ? width : FLAG_MAX;
 }
 
-/* The flags alone of sets that there is no room for. */
-static void sets_put_names(const struct option_set *sets, size_t set_count, struct buf *out)
+/* The flags alone of what there is no room for: of the first set those from `first` on. */
+static void sets_put_names(const struct option_set *sets, size_t set_count, size_t first,
+                           struct buf *out)
 {
     struct buf names = {0};
     for (size_t s = 0; s < set_count; s++) {
-        for (size_t i = 0; i < sets[s].count; i++)
+        for (size_t i = s ? 0 : first; i < sets[s].count; i++)
             buf_format(&names, "--%s%s ", sets[s].options[i].name,
                        sets[s].options[i].flags & OPTION_SECRET ? "-file" : "");
     }
@@ -87,20 +88,21 @@ static void sets_put_names(const struct option_set *sets, size_t set_count, stru
     buf_free(&names);
 }
 
-/* The first `full` sets with all their options, the others by name. */
-static void sets_put(const struct option_set *sets, size_t set_count, size_t full, bool airy,
-                     struct buf *out)
+/* The first `full` sets with all their options but the last `cut` ones, the others by name. */
+static void sets_put(const struct option_set *sets, size_t set_count, size_t full, size_t cut,
+                     bool airy, struct buf *out)
 {
     int width = flags_width(sets, full);
+    const struct option_set *last = &sets[full - 1];
     buf_clear(out);
     for (size_t s = 0; s < full; s++) {
         buf_format(out, "%s%s:\n", airy ? "\n" : "", sets[s].title);
-        for (size_t i = 0; i < sets[s].count; i++)
+        for (size_t i = 0; i < sets[s].count - (&sets[s] == last ? cut : 0); i++)
             option_put_line(&sets[s].options[i], width, out);
     }
-    if (full < set_count) {
+    if (full < set_count || cut) {
         buf_text(out, airy ? "\n" : "");
-        sets_put_names(sets + full, set_count - full, out);
+        sets_put_names(last, set_count - full + 1, last->count - cut, out);
     }
 }
 
@@ -108,17 +110,19 @@ bool options_print_help(const struct option_set *sets, size_t set_count, int lin
                         struct buf *out)
 {
     struct buf text = {0};
-    size_t full = set_count;
+    size_t full = set_count, cut = 0;
     bool airy = true;
-    sets_put(sets, set_count, full, airy, &text);
-    while (line_max && lines_of(&text) > line_max && (airy || full > 1)) {
-        full -= !airy;
-        airy = !airy;
-        sets_put(sets, set_count, full, airy, &text);
+    sets_put(sets, set_count, full, cut, airy, &text);
+    while (line_max && lines_of(&text) > line_max && cut < sets[0].count) {
+        bool is_least = full == 1 && !airy;
+        full -= !airy && !is_least;
+        airy = !airy && !is_least;
+        cut += is_least;
+        sets_put(sets, set_count, full, cut, airy, &text);
     }
     buf_put(out, text.data ? text.data : "", text.size);
     buf_free(&text);
-    return full == set_count;
+    return full == set_count && !cut;
 }
 
 /* Roff takes a leading dash for a hyphen and a leading dot for a request. */

@@ -53,13 +53,22 @@ static void descriptors_print(struct buf *out)
                   (double)limit.rlim_cur);
 }
 
-void process_print(struct buf *out, int64_t started_ms)
+/* OpenMetrics names a counter's family without the _total of its sample. */
+static void processor_print(struct buf *out, bool is_open)
 {
     struct rusage usage;
-    long threads = directory_count("/proc/self/task");
+    const char *total = is_open ? "" : "_total";
     if (!getrusage(RUSAGE_SELF, &usage))
-        print_one(out, "process_cpu_seconds_total", "counter", "User and system time.",
-                  seconds(usage.ru_utime) + seconds(usage.ru_stime));
+        buf_format(out,
+                   "# HELP process_cpu_seconds%s User and system time.\n"
+                   "# TYPE process_cpu_seconds%s counter\nprocess_cpu_seconds_total %.15g\n",
+                   total, total, seconds(usage.ru_utime) + seconds(usage.ru_stime));
+}
+
+void process_print(struct buf *out, int64_t started_ms, bool is_open)
+{
+    long threads = directory_count("/proc/self/task");
+    processor_print(out, is_open);
     memory_print(out);
     descriptors_print(out);
     if (threads > 0)

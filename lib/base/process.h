@@ -9,7 +9,8 @@
 
 /* Adds process_cpu_seconds_total, process_resident_memory_bytes, process_threads, process_open_fds,
  * process_max_fds and process_start_time_seconds as Prometheus text; `started_ms` is the last one,
- * in milliseconds of the wall clock. What the system does not tell is left out. */
-void process_print(struct buf *out, int64_t started_ms);
+ * in milliseconds of the wall clock; `is_open` says that it is OpenMetrics. What the system does
+ * not tell is left out. */
+void process_print(struct buf *out, int64_t started_ms, bool is_open);
 
 #endif

@@ -9,10 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifndef VOTEPIPE_VERSION
-#define VOTEPIPE_VERSION "0.1.0"
-#endif
-
 enum { SETS_MAX = 12, SCREEN_LINES = 24, FRAME_LINES = 4 };
 
 static const char *const level_choices[] = {"debug", "info", "warn", "error", NULL};
