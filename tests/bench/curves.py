@@ -13,6 +13,8 @@ class Curve:
         self.panels = {}
 
     def add(self, size, panel, figures):
+        """Also tells them at once: a curve may take long."""
+        print(f"{self.name} {size:,}: {panel}: " + ", ".join(f"{name} {figure:,.1f}" for name, figure in figures.items()), flush=True)
         for series, figure in figures.items():
             self.panels.setdefault(panel, {}).setdefault(series, []).append((size, figure))
 
@@ -56,7 +58,9 @@ def draw(curve, path):
             sizes, figures = zip(*sorted(points))
             axis.plot(sizes, figures, marker="o", markersize=3, label=name)
         axis.set_xscale("log")
-        axis.set_ylim(bottom=0)
+        axis.set_xticks(curve.sizes(), [f"{size:,}" for size in curve.sizes()], minor=False)
+        axis.set_xticks([], minor=True)
+        axis.set_ylim(0, 1.15 * max(figure for points in series.values() for _, figure in points))
         axis.set_xlabel(curve.size_name)
         axis.set_title(panel, fontsize=10)
         axis.grid(alpha=0.3)
