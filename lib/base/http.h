@@ -24,6 +24,7 @@ struct http_request {
     const char *cors_origins;
     void *context; /* the server's */
     bool replied;
+    bool ends; /* the connection ends with the answer */
 };
 
 typedef void (*http_handler)(struct http_request *request);
@@ -41,7 +42,7 @@ struct http_settings {
     size_t route_count;
     const char *cors_origins; /* "*", or origins by comma; NULL: none (Fetch standard, CORS) */
     void *context;
-    /* Answers 404 and 405 (with `allow`, the methods there are, or NULL). */
+    /* Answers 400, 404 and 405 (with `allow`, the methods there are, or NULL). */
     void (*refuse)(struct http_request *request, int status, const char *allow);
 };
 
