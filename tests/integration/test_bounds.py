@@ -41,15 +41,16 @@ def test_a_head_over_16_kib_is_refused(stack, port_of, head):
 
 
 @pytest.mark.parametrize("path, status", [
-    ("/api/votes/status/" + "x" * 128, 404), ("/api/projects/" + "x" * 65, 404), ("/api/projects/" + "%00", 404), ("/api/projects/%2e%2e", 404),
-    ("/api/votes/user?project_ids=" + "p" * 65, 400), ("/api/votes/user?project_ids=" + ",".join(["p"] * 1001), 400),
-    ("/api/votes/user?cursor=" + "1" * 200, 400), ("/api/votes/user?cursor=1:p';--", 400), ("/api/votes/user?limit=1001", 400),
-    ("/api/votes/user?limit=99999999999999999999", 400), ("/api/leaderboard?limit=101", 400), ("/api/leaderboard?limit=-1", 400)], ids=range(12))
+    ("/api/votes/status/" + "x" * 128, 404), ("/api/projects/" + "x" * 65, 404), ("/api/projects/" + "%00", 404),
+    ("/api/projects/%2e%2e", 404), ("/api/votes/user?project_ids=" + "p" * 65, 400),
+    ("/api/votes/user?project_ids=" + ",".join(["p"] * 1001), 400), ("/api/votes/user?cursor=" + "1" * 200, 400),
+    ("/api/votes/user?cursor=1:p';--", 400), ("/api/votes/user?limit=1001", 400), ("/api/votes/user?limit=99999999999999999999", 400),
+    ("/api/leaderboard?limit=101", 400), ("/api/leaderboard?limit=-1", 400)], ids=range(12))
 def test_a_path_or_query_out_of_its_bounds_is_refused(stack, token, path, status):
     assert get(stack, token, path).status_code == status
 
 
-@pytest.mark.parametrize("key, status", [("k" * 255, 202), ("k" * 256, 400), ("", 400), ("tab\tin", 400)], ids=["255", "256", "none", "tab"])
+@pytest.mark.parametrize("key, status", [("k" * 255, 202), ("k" * 256, 400), ("", 400), ("tab\tin", 400)], ids=["255", "256", "0", "tab"])
 def test_an_idempotency_key_has_1_to_255_printable_characters(stack, project, token, key, status):
     answer = requests.post(stack.url + "/api/votes", json={"project_id": project, "vote_type": "up"}, timeout=30,
                            headers={"Authorization": "Bearer " + token, "Idempotency-Key": key})

@@ -29,7 +29,8 @@ def preset_of(flag, text):
 
 def test_the_page_has_all_its_rows():
     assert len(ROWS) > 80
-    assert len(ROWS) == len([line for line in PAGE.splitlines() if line.startswith("| ") and line.count("`tests/") == 1 and line.count(" | ") == 3])
+    lines = [line for line in PAGE.splitlines() if line.startswith("| ") and line.count("`tests/") == 1]
+    assert len(ROWS) == len([line for line in lines if line.count(" | ") == 3])
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
