@@ -13,6 +13,9 @@ static void publish_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *
     (void)producer, (void)opaque;
     struct click *click = message->_private;
     click->delivery = message->err;
+    click->may_be_kept =
+        click->may_be_kept || (message->err && rd_kafka_message_status(message) ==
+                                                   RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED);
     click_wake(click);
 }
 
