@@ -145,6 +145,12 @@ down status logs:
 test: deps
 	@$(MAKE) --no-print-directory all units
 	@tests/run.sh $(BUILD)
+# The whole stack while a seeded plan breaks it, then a check of every promise, vote by vote.
+SEED    ?= $(shell shuf -i 1-999999 -n 1)
+SECONDS ?= 120
+storm: deps
+	@$(MAKE) --no-print-directory all
+	@tests/fault/storm --seed $(SEED) --seconds $(SECONDS)
 test-unit: deps-build deps-test
 	@$(MAKE) --no-print-directory units
 	@tests/run.sh $(BUILD) unit
@@ -183,5 +189,5 @@ format:
 clean:
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/completion $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
-.PHONY: all web screenshots deps up down status logs test test-unit units asan fuzz fuzzers fanout bench tidy format clean
+.PHONY: all web screenshots deps up down status logs test test-unit units storm asan fuzz fuzzers fanout bench tidy format clean
 .SECONDARY:
