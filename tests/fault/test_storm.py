@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from mutants.damage import DAMAGES
-from mutants.mutants import MUTANTS
+from mutants.changes import MUTANTS
 from stack import ROOT
 from storming import check, plan
 

@@ -20,6 +20,7 @@ def signal_each(pids, number):
             os.kill(pid, number)
 
 
+BROKER_TRIES = 4
 LEAVES = (69, 75)  # a server is away; try again
 
 
@@ -44,7 +45,7 @@ class Storm:
             threads[-1].start()
         time.sleep(max(0, self.begun + seconds - time.monotonic()))
         for thread in threads:
-            thread.join(180)
+            thread.join(400)
             assert not thread.is_alive(), "a fault does not end"
         for link in LINKS:
             self.site.proxy.order(link, None)
@@ -86,9 +87,19 @@ class Storm:
         if target in TOOLS:
             self.starter.submit(self.site.daemons[target].start, ready=False).result(60)
         elif target in BROKERS:
-            self.site.kafka.start(int(target[-1]))
+            self.start_broker(int(target[-1]))
         else:
             self.site.server("start", target)
+
+    def start_broker(self, node):
+        """A busy machine may need longer than the script has patience."""
+        for again in reversed(range(BROKER_TRIES)):
+            try:
+                self.site.kafka.start(node)
+                return
+            except AssertionError:
+                if not again:
+                    raise
 
     def kill(self, fault):
         signal_each(self.pids(fault.target), signal.SIGKILL)

@@ -94,7 +94,10 @@ class StormStack(ClusterStack):
         self.proxy = Proxy(self.directory)
         self.kafka = StormKafka(self.directory, self.proxy)
         self.env["VOTE_KAFKA_BROKERS"] = self.kafka.brokers
-        self.daemons, self.locks = {}, {name: threading.Lock() for name in (*TOOLS, *BROKERS, "redis", "postgres")}
+        # One broker at a time, also when a slow machine takes longer for it than the plan has it.
+        brokers = threading.Lock()
+        self.daemons = {}
+        self.locks = {name: threading.Lock() for name in (*TOOLS, "redis", "postgres")} | dict.fromkeys(BROKERS, brokers)
         for link in LINKS:
             client, server = link.split(">")
             if server in ("redis", "postgres"):
