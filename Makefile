@@ -152,6 +152,11 @@ test: deps
 test-k8s: deps deps-k8s
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/apiserver
+# The whole stack while a seeded plan breaks it, then a check of every promise, vote by vote.
+SEED    ?= $(shell shuf -i 1-999999 -n 1)
+storm: deps
+	@$(MAKE) --no-print-directory all
+	@tests/fault/storm --seed $(SEED) --seconds $(or $(SECONDS),120)
 test-unit: deps-build deps-test
 	@$(MAKE) --no-print-directory units
 	@tests/run.sh $(BUILD) unit
@@ -173,10 +178,9 @@ bench: deps deps-bench
 	@/usr/bin/python3 tests/bench/report.py "$(POLIS)"
 
 # All daemons under a steady load (RATE votes a second, or half of the highest); and how cost grows, drawn.
-SECONDS ?= 3600
 soak: deps
 	@$(MAKE) --no-print-directory all
-	@/usr/bin/python3 tests/bench/soak.py $(SECONDS) $(RATE)
+	@/usr/bin/python3 tests/bench/soak.py $(or $(SECONDS),3600) $(RATE)
 scale: deps deps-bench
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 tests/bench/scale.py $(BUILD)/scale
@@ -202,5 +206,5 @@ clean:
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/completion $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
 .PHONY: all web screenshots deps up down status logs watch test test-unit test-k8s test-dashboards image units asan fuzz fuzzers \
-    fanout bench soak scale tidy format clean
+    fanout storm bench soak scale tidy format clean
 .SECONDARY:

@@ -12,11 +12,14 @@ static const int64_t HINT_US = 100 * 1000;
 static void announce_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
                                  void *opaque)
 {
-    (void)producer, (void)opaque;
+    (void)opaque;
     struct acks *acks = message->_private;
+    /* What is only said to be in the log goes there once more: readers bear with twice. */
+    if (!message->err && !kafka_is_acknowledged(message) && !kafka_send_again(producer, message))
+        return;
     /* Without message.timeout.ms a record fails only when it can never be sent; it then keeps the
      * offsets where they are, and the next start sends it again. */
-    if (acks && !message->err)
+    if (acks && kafka_is_acknowledged(message))
         acks->waiting--;
 }
 

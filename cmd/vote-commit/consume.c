@@ -26,8 +26,11 @@ static void consume_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t code,
     commit->was_assigned = true;
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && place_partitions(commit, list)) {
         rd_kafka_error_destroy(rd_kafka_incremental_assign(consumer, list));
+        /* A partition that left us while a batch was held is still paused when it comes back. */
         if (commit->holding)
             rd_kafka_pause_partitions(consumer, list);
+        else
+            rd_kafka_resume_partitions(consumer, list);
         atomic_store(&commit->kafka_check->ready, 1);
         return;
     }

@@ -44,13 +44,6 @@ bool park_open(struct commit *commit, struct error *error)
     return true;
 }
 
-/* Names what refused, never what was refused. */
-static void reason_make(const struct pg *pg, char reason[REASON_SIZE])
-{
-    snprintf(reason, REASON_SIZE, "refused by %.64s (SQLSTATE %s)",
-             pg->refused_by[0] ? pg->refused_by : "postgres", pg->sqlstate);
-}
-
 static void headers_encode(const rd_kafka_headers_t *headers, struct buf *names, struct buf *values)
 {
     const char *name;
@@ -81,7 +74,7 @@ enum apply park_entry(struct commit *commit, const struct entry *entry, struct e
     char numbers[5][NUMBER_SIZE], reason[REASON_SIZE], sqlstate[6];
     const int64_t numeric[] = {record.partition, record.offset, position->next_offset,
                                position->announced_offset, commit->parked.delays_us[0] / 1000};
-    reason_make(&commit->pg, reason);
+    pg_refusal(&commit->pg, reason, REASON_SIZE);
     memcpy(sqlstate, commit->pg.sqlstate, sizeof sqlstate);
     for (int i = 0; i < 5; i++)
         snprintf(numbers[i], NUMBER_SIZE, "%" PRId64, numeric[i]);
@@ -238,7 +231,7 @@ static bool row_give_up(struct commit *commit, struct parked_row *row, struct er
 static bool row_refused(struct commit *commit, struct parked_row *row, struct error *error)
 {
     const struct parked *parked = &commit->parked;
-    reason_make(&commit->side_pg, row->reason);
+    pg_refusal(&commit->side_pg, row->reason, sizeof row->reason);
     memcpy(row->sqlstate, commit->side_pg.sqlstate, sizeof row->sqlstate);
     row->attempts++;
     if (row->attempts > parked->delay_count)

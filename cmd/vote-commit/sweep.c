@@ -2,7 +2,7 @@
  * vote-ingest died in between. They are taken back and their users told, within --optimism-grace.
  *
  * A request is a ghost when it has been on its way for half the grace, everything that is in its
- * partition now has been applied, and the ledger does not have it.
+ * partition now has been applied, and neither the ledger nor vote.parked has it.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "vote-commit/commit.h"
 
@@ -98,6 +98,11 @@ static bool sweep_look(struct sweep *sweep, struct error *error)
     return looked;
 }
 
+/* What is parked is still on its way: the ledger gets it in the end. */
+static const char found_sql[] =
+    "select request_id, true from vote.log where request_id = any ($1::uuid[]) "
+    "union all select request_id, false from vote.parked where request_id = any ($1::uuid[])";
+
 /* Those that the ledger has were only not settled: their projects are loaded again. */
 static bool sweep_ask_ledger(struct sweep *sweep, struct error *error)
 {
@@ -105,15 +110,14 @@ static bool sweep_ask_ledger(struct sweep *sweep, struct error *error)
     for (size_t i = 0; i < sweep->ghost_count; i++)
         pg_array_text(&ids, sweep->ghosts[i].request_id);
     const char *parameters[] = {pg_array_end(&ids)};
-    PGresult *rows = pg_query(&sweep->commit->side_pg,
-                              "select request_id from vote.log where request_id = any ($1::uuid[])",
-                              1, parameters, error);
+    PGresult *rows = pg_query(&sweep->commit->side_pg, found_sql, 1, parameters, error);
     buf_free(&ids);
     for (int row = 0; rows && row < PQntuples(rows); row++) {
         for (size_t i = 0; i < sweep->ghost_count; i++) {
             if (strcmp(sweep->ghosts[i].request_id, PQgetvalue(rows, row, 0)) != 0)
                 continue;
-            settle_later(sweep->commit, sweep->ghosts[i].project_id);
+            if (*PQgetvalue(rows, row, 1) == 't')
+                settle_later(sweep->commit, sweep->ghosts[i].project_id);
             sweep->ghosts[i] = sweep->ghosts[--sweep->ghost_count];
             break;
         }

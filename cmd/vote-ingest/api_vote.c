@@ -137,7 +137,8 @@ static bool click_step(struct http_request *http, struct click *click)
     struct error error = {0};
     enum recall recall = click->again ? click_recall(ingest, click, &error) : RECALL_NOTHING;
     if (recall == RECALL_UNKNOWN)
-        problem_unavailable(http, &error);
+        problem_unknown(http, click->request.request_id, &error);
+    click->may_be_kept = recall == RECALL_FOUND; /* by the earlier attempt */
     if (recall != RECALL_NOTHING)
         return recall == RECALL_FOUND;
     switch (optimistic_vote(ingest, click, &error)) {
@@ -151,13 +152,18 @@ static bool click_step(struct http_request *http, struct click *click)
 }
 
 /* Makes the vote durable: in Kafka, or while that is away in Postgres. A crash behind the step
- * leaves a ghost in Redis that nothing stands for; vote-commit sweeps it. */
+ * leaves a ghost in Redis that nothing stands for; vote-commit sweeps it. What may be kept is not
+ * taken back either: the commit settles it, or the sweep finds it, and a retry goes on with it. */
 static bool click_keep(struct http_request *http, struct click *click)
 {
     struct ingest *ingest = http->context;
     struct error error = {0};
     if (publish_click(ingest, click, &error) || sync_click(ingest, click, &error))
         return true;
+    if (click->may_be_kept) {
+        problem_unknown(http, click->request.request_id, &error);
+        return false;
+    }
     optimistic_undo(ingest, click);
     problem_unavailable(http, &error);
     return false;

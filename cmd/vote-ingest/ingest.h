@@ -144,6 +144,7 @@ struct click {
     _Atomic int left;  /* of what that sleep waits for */
     bool is_published; /* Kafka was given the event; `delivery` is how it went, in the end */
     rd_kafka_resp_err_t delivery;
+    bool may_be_kept; /* no answer says whether Kafka or Postgres has it */
     int64_t stepped_us, published_us, delivered_us; /* monotonic */
 };
 
@@ -220,12 +221,13 @@ void publish_close(struct ingest *ingest);
  * not given. The click sleeps until both are done. Any thread may call it. */
 bool publish_start(struct ingest *ingest, struct click *click) __attribute__((warn_unused_result));
 
-/* Sends the event if that has not been done, and waits until all in-sync replicas have it. */
+/* Sends the event if that has not been done, and waits until all in-sync replicas have it. On
+ * failure click->may_be_kept says whether Kafka may have it all the same. */
 bool publish_click(struct ingest *ingest, struct click *click, struct error *error)
     __attribute__((warn_unused_result));
 
 /* sync.c: Kafka is away. Applies the vote in Postgres and keeps its event in vote.outbox, both or
- * neither. */
+ * neither. On failure click->may_be_kept is set when Postgres may have it all the same. */
 bool sync_click(struct ingest *ingest, struct click *click, struct error *error)
     __attribute__((warn_unused_result));
 
@@ -262,6 +264,10 @@ void problem_reply(struct http_request *request, int status, const char *type, c
 
 /* Answers 503 temporary-reduced-capacity with Retry-After, and logs why. */
 void problem_unavailable(struct http_request *request, const struct error *error);
+
+/* Answers 503 outcome-unknown: the vote may be kept, and its status will tell. Logs why. */
+void problem_unknown(struct http_request *request, const char *request_id,
+                     const struct error *error);
 
 /* Answers 400, 404 and 405 for the router. */
 void problem_refuse(struct http_request *request, int status, const char *allow);

@@ -6,10 +6,30 @@
 #include "base/hash.h"
 #include "vote/scripts.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOAD_TRIES = 5, LOAD_RETRY_US = 10 * 1000, VOTERS_A_PART = 1000, PARTS_AT_ONCE = 4 };
+enum {
+    LOAD_TRIES = 5,
+    LOAD_RETRY_US = 10 * 1000,
+    VOTERS_A_PART = 1000,
+    PARTS_AT_ONCE = 4,
+    NUMBER_SIZE = 24
+};
+
+/* Each load fills a hash of its own: loads of several instances do not mix. */
+struct load_keys {
+    struct project_keys project;
+    char loading[KEY_SIZE + REQUEST_ID_SIZE];
+};
+
+static void load_keys_make(struct load_keys *keys, const struct request *request)
+{
+    project_keys_make(&keys->project, request->project_id);
+    snprintf(keys->loading, sizeof keys->loading, "vote:loading:{%s}:%s", request->project_id,
+             request->request_id);
+}
 
 static struct timespec timespec_of(int64_t mono_us)
 {
@@ -30,16 +50,21 @@ static bool project_make(struct ingest *ingest, struct pg *pg, const char *proje
     return made != NULL;
 }
 
+static int voters_count(const PGresult *rows)
+{
+    return PQgetisnull(rows, 0, 3) ? 0 : PQntuples(rows);
+}
+
 /* Queues up to PARTS_AT_ONCE parts of the voters from row `from` on; returns the row after them. */
-static int voters_add(struct redis_batch *batch, const struct project_keys *keys, PGresult *rows,
+static int voters_add(struct redis_batch *batch, const struct load_keys *keys, PGresult *rows,
                       int from)
 {
     const char *arguments[3 + 2 * VOTERS_A_PART];
-    int total = PQgetisnull(rows, 0, 3) ? 0 : PQntuples(rows);
+    int total = voters_count(rows);
     for (int part = 0; part < PARTS_AT_ONCE && (from < total || from == 0); part++) {
         int count = 3, until = from + VOTERS_A_PART < total ? from + VOTERS_A_PART : total;
-        arguments[0] = keys->state;
-        arguments[1] = keys->voters;
+        arguments[0] = keys->project.state;
+        arguments[1] = keys->loading;
         arguments[2] = from == 0 ? "1" : "0";
         for (; from < until; from++) {
             arguments[count++] = PQgetvalue(rows, from, 3);
@@ -53,10 +78,10 @@ static int voters_add(struct redis_batch *batch, const struct project_keys *keys
 }
 
 /* Each part is its own wait: a project with many voters takes longer than one answer may. */
-static bool voters_send(struct ingest *ingest, struct click *click, const struct project_keys *keys,
+static bool voters_send(struct ingest *ingest, struct click *click, const struct load_keys *keys,
                         PGresult *rows, struct error *error)
 {
-    int total = PQgetisnull(rows, 0, 3) ? 0 : PQntuples(rows), row = 0;
+    int total = voters_count(rows), row = 0;
     bool sent = true;
     do {
         row = voters_add(&click->redis, keys, rows, row);
@@ -70,18 +95,18 @@ static bool voters_send(struct ingest *ingest, struct click *click, const struct
 static bool load_send(struct ingest *ingest, struct click *click, PGresult *rows, bool *loaded,
                       struct error *error)
 {
-    struct project_keys keys;
-    project_keys_make(&keys, click->request.project_id);
+    struct load_keys keys;
+    char count[NUMBER_SIZE];
+    load_keys_make(&keys, &click->request);
     if (!voters_send(ingest, click, &keys, rows, error))
         return false;
-    const char *arguments[] = {keys.state,
-                               keys.pending,
-                               keys.settled,
-                               PQgetvalue(rows, 0, 0),
-                               PQgetvalue(rows, 0, 1),
-                               PQgetvalue(rows, 0, 2),
-                               PQgetvalue(rows, 0, 5)};
-    redis_add_script(&click->redis, &script_load, 3, 7, arguments);
+    snprintf(count, sizeof count, "%d", voters_count(rows));
+    const char *arguments[] = {keys.project.state,     keys.project.pending,
+                               keys.project.settled,   keys.project.voters,
+                               keys.loading,           PQgetvalue(rows, 0, 0),
+                               PQgetvalue(rows, 0, 1), PQgetvalue(rows, 0, 2),
+                               PQgetvalue(rows, 0, 5), count};
+    redis_add_script(&click->redis, &script_load, 5, 10, arguments);
     bool sent = redis_run(ingest->redis, &click->redis, error);
     *loaded = redis_reply_int(redis_reply(&click->redis, 0)) == 1;
     redis_batch_clear(&click->redis);

@@ -42,6 +42,20 @@ void problem_unavailable(struct http_request *request, const struct error *error
                   "the service cannot do this just now; try again", NULL, "Retry-After: 1\r\n");
 }
 
+void problem_unknown(struct http_request *request, const char *request_id,
+                     const struct error *error)
+{
+    struct ingest *ingest = request->context;
+    struct buf headers = {0};
+    log_error(ingest->log, LOG_WARN, "outcome unknown", error);
+    buf_format(&headers, "Retry-After: 1\r\nLocation: /api/votes/status/%s\r\n", request_id);
+    problem_reply(request, 503, "outcome-unknown",
+                  "whether the vote was kept cannot be told now, its status will tell; with the "
+                  "same Idempotency-Key it can be sent again",
+                  NULL, headers.data);
+    buf_free(&headers);
+}
+
 void problem_refuse(struct http_request *request, int status, const char *allow)
 {
     char headers[128] = "";

@@ -12,8 +12,12 @@ static void publish_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *
 {
     (void)producer, (void)opaque;
     struct click *click = message->_private;
-    click->delivery = message->err;
     click->delivered_us = clock_mono_us();
+    bool acknowledged = kafka_is_acknowledged(message);
+    click->delivery = message->err || acknowledged ? message->err : RD_KAFKA_RESP_ERR__TIMED_OUT;
+    click->may_be_kept =
+        click->may_be_kept ||
+        (!acknowledged && rd_kafka_message_status(message) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED);
     click_wake(click);
 }
 

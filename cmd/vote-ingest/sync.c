@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PARAMETERS = 11, NUMBER_SIZE = 24 };
 
@@ -25,7 +26,20 @@ static void headers_encode(const struct span *span, struct buf *json)
     buf_char(json, '}');
 }
 
-static PGresult *sync_query(struct pg *pg, const struct click *click, const struct span *span,
+/* As pg_query. An answer that was lost leaves open whether the vote was committed. */
+static PGresult *sync_run(struct pg *pg, struct click *click, const char *const *parameters,
+                          struct error *error)
+{
+    if (!pg_send(pg, sync_sql, PARAMETERS, parameters, error))
+        return NULL;
+    PGresult *rows = pg_receive(pg, error);
+    if (rows)
+        return rows;
+    click->may_be_kept = click->may_be_kept || !strcmp(pg->sqlstate, PG_CONNECTION_LOST);
+    return NULL;
+}
+
+static PGresult *sync_query(struct pg *pg, struct click *click, const struct span *span,
                             struct error *error)
 {
     const struct request *request = &click->request;
@@ -48,7 +62,7 @@ static PGresult *sync_query(struct pg *pg, const struct click *click, const stru
                                           request->variant[0] ? request->variant : NULL,
                                           event.data,
                                           headers.data};
-    PGresult *rows = pg_query(pg, sync_sql, PARAMETERS, parameters, error);
+    PGresult *rows = sync_run(pg, click, parameters, error);
     buf_free(&event);
     buf_free(&headers);
     return rows;

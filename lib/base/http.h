@@ -25,7 +25,7 @@ struct http_request {
     void *context; /* the server's */
     bool replied;
     int status; /* of the reply */
-    bool ends; /* the connection ends with the answer */
+    bool ends;  /* the connection ends with the answer */
 };
 
 typedef void (*http_handler)(struct http_request *request);

@@ -107,6 +107,26 @@ rd_kafka_resp_err_t kafka_send(rd_kafka_t *producer, const char *topic, const ch
     return code;
 }
 
+bool kafka_is_acknowledged(const rd_kafka_message_t *report)
+{
+    return !report->err && report->offset >= 0;
+}
+
+rd_kafka_resp_err_t kafka_send_again(rd_kafka_t *producer, const rd_kafka_message_t *report)
+{
+    rd_kafka_headers_t *headers = NULL, *copy = NULL;
+    if (!rd_kafka_message_headers(report, &headers))
+        copy = rd_kafka_headers_copy(headers);
+    rd_kafka_resp_err_t code = rd_kafka_producev(
+        producer, RD_KAFKA_V_TOPIC(rd_kafka_topic_name(report->rkt)),
+        RD_KAFKA_V_KEY(report->key, report->key_len),
+        RD_KAFKA_V_VALUE(report->payload, report->len), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+        RD_KAFKA_V_HEADERS(copy), RD_KAFKA_V_OPAQUE(report->_private), RD_KAFKA_V_END);
+    if (code && copy)
+        rd_kafka_headers_destroy(copy);
+    return code;
+}
+
 rd_kafka_headers_t *kafka_event_headers(const char *type, const char *source, const char *id,
                                         int64_t time_ms, const char *traceparent)
 {

@@ -43,6 +43,16 @@ rd_kafka_resp_err_t kafka_send(rd_kafka_t *producer, const char *topic, const ch
                                const void *value, size_t size, rd_kafka_headers_t *headers,
                                void *opaque) __attribute__((warn_unused_result));
 
+/* Has the broker itself acknowledged the record of this delivery report? A producer with
+ * idempotence also reports success for what it only concludes from the acknowledgement of a later
+ * batch, and is wrong when that went to a leader which had never heard of it (librdkafka's issue
+ * 4134): then the record has no offset, and may or may not be in the log. */
+bool kafka_is_acknowledged(const rd_kafka_message_t *report);
+
+/* Sends the record of a delivery report again, with its opaque. As kafka_send. */
+rd_kafka_resp_err_t kafka_send_again(rd_kafka_t *producer, const rd_kafka_message_t *report)
+    __attribute__((warn_unused_result));
+
 /* CloudEvents 1.0 binary mode (Kafka protocol binding) and W3C traceparent. `id` is ce_id. */
 rd_kafka_headers_t *kafka_event_headers(const char *type, const char *source, const char *id,
                                         int64_t time_ms, const char *traceparent);

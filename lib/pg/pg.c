@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CONNECT_TIMEOUT_US = 5 * 1000 * 1000, FAREWELL_READS = 4 };
+enum { CONNECT_TIMEOUT_US = 5 * 1000 * 1000, FAREWELL_READS = 4, REFUSAL_SIZE = 128 };
 
 /* What libpq says of a text that it cannot read, without the parts that it repeats in quotes. */
 static bool url_refuse(const char *message, struct error *error)
@@ -128,7 +128,7 @@ bool pg_connect(struct pg *pg, struct error *error)
     pg_fail(error, "unable to connect to postgres",
             in_time ? PQerrorMessage(pg->connection) : "no answer in time");
     pg_close(pg);
-    memcpy(pg->sqlstate, "08006", 6);
+    memcpy(pg->sqlstate, PG_CONNECTION_LOST, 6);
     return false;
 }
 
@@ -165,8 +165,14 @@ static void pg_give_up(struct pg *pg, struct error *error)
 {
     const char *message = PQerrorMessage(pg->connection);
     pg_fail(error, "postgres", *message ? message : "no answer in time");
-    memcpy(pg->sqlstate, "08006", 6);
+    memcpy(pg->sqlstate, PG_CONNECTION_LOST, 6);
     pg_close(pg);
+}
+
+void pg_refusal(const struct pg *pg, char *text, size_t size)
+{
+    snprintf(text, size, "refused by %.64s (SQLSTATE %s)",
+             pg->refused_by[0] ? pg->refused_by : "postgres", pg->sqlstate);
 }
 
 static void pg_diagnose(struct pg *pg, const PGresult *result, struct error *error)
@@ -176,7 +182,8 @@ static void pg_diagnose(struct pg *pg, const PGresult *result, struct error *err
     const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
     const char *column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME);
     const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
-    snprintf(pg->sqlstate, sizeof pg->sqlstate, "%s", state ? state : "08006");
+    char refusal[REFUSAL_SIZE] = "";
+    snprintf(pg->sqlstate, sizeof pg->sqlstate, "%s", state ? state : PG_CONNECTION_LOST);
     snprintf(pg->refused_by, sizeof pg->refused_by, "%s%s%.*s",
              constraint ? "constraint "
              : column   ? "column "
@@ -186,7 +193,12 @@ static void pg_diagnose(struct pg *pg, const PGresult *result, struct error *err
                         : "",
              constraint || column ? 0 : (int)strcspn(context ? context : "", "\n"),
              context ? context : "");
-    pg_fail(error, "postgres", primary ? primary : PQerrorMessage(pg->connection));
+    if (state && !pg_state_class(state))
+        pg_refusal(pg, refusal, sizeof refusal);
+    pg_fail(error, "postgres",
+            *refusal  ? refusal
+            : primary ? primary
+                      : PQerrorMessage(pg->connection));
 }
 
 bool pg_send(struct pg *pg, const char *sql, int count, const char *const *parameters,

@@ -10,7 +10,8 @@
 
 #include <libpq-fe.h>
 
-#define PG_FENCED "VP001" /* raised by vote.advance */
+#define PG_FENCED          "VP001" /* raised by vote.advance */
+#define PG_CONNECTION_LOST "08006" /* before there was an answer, or it did not come in time */
 
 struct pg {
     const char *url;    /* borrowed: a libpq connection string or URI */
@@ -18,7 +19,7 @@ struct pg {
     int64_t timeout_us; /* for connecting and for each statement; 0: no limit but 5 s to connect */
     PGconn *connection;
     int64_t deadline_us;  /* of the statement under way (monotonic) */
-    char sqlstate[6];     /* of the last failure; "08006" when the connection is gone */
+    char sqlstate[6];     /* of the last failure; PG_CONNECTION_LOST when the connection is gone */
     char refused_by[120]; /* of the last failure: the constraint, column or function that refused,
                              without any value; may be empty */
 };
@@ -59,6 +60,10 @@ const char *pg_transient_class(const struct pg *pg);
 
 /* The same of an SQLSTATE that is known from elsewhere. */
 const char *pg_state_class(const char *sqlstate);
+
+/* Says who refused the row at the last failure, never what was refused: the server's own words may
+ * tell of a user's vote. The error of such a failure is in the same words. */
+void pg_refusal(const struct pg *pg, char *text, size_t size);
 
 /* Text of a bytea. */
 void pg_bytea(struct buf *text, const void *bytes, size_t size);

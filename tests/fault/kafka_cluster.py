@@ -37,13 +37,16 @@ class KafkaCluster:
     def path(self, node):
         return os.path.join(self.directory, f"kafka-{node}")
 
+    def properties(self, node):
+        controllers = ",".join(f"127.0.0.1:{self.ports[other][1]}" for other in NODES)
+        return PROPERTIES.format(node=node, controllers=controllers)
+
     def start(self, *nodes):
         """All at once: none is ready before two can agree on a leader."""
-        controllers = ",".join(f"127.0.0.1:{self.ports[node][1]}" for node in NODES)
         starting = [subprocess.Popen(
             [os.path.join(SCRIPTS, "kafka.sh"), "start", self.path(node), *map(str, self.ports[node])],
             env={**os.environ, **KAFKA_ENV, "KAFKA_FORMAT": self.format,
-                 "KAFKA_PROPERTIES": PROPERTIES.format(node=node, controllers=controllers)})
+                 "KAFKA_PROPERTIES": self.properties(node)})
             for node in nodes]
         for process in starting:
             assert process.wait(120) == 0
@@ -54,6 +57,10 @@ class KafkaCluster:
     def kill(self, node):
         os.kill(self.pid(node), signal.SIGKILL)
         wait_until(lambda: self.is_gone(node), 10, "the broker is dead")
+
+    def leave(self, node):
+        """SIGTERM: it hands its partitions over, as far as others take them."""
+        subprocess.run([os.path.join(SCRIPTS, "kafka.sh"), "stop", self.path(node)], check=True, stdout=subprocess.DEVNULL)
 
     def is_gone(self, node):
         status = subprocess.run([os.path.join(SCRIPTS, "kafka.sh"), "status", self.path(node)], stdout=subprocess.DEVNULL)

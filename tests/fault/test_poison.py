@@ -114,6 +114,17 @@ def test_G6_what_cannot_be_decoded_is_dead_at_once_as_it_came_and_its_neighbours
     check_sums(stack)
 
 
+def test_G7_a_vote_that_is_parked_is_no_ghost(stack, refusing, project, own_commit, outcomes):
+    tool = own_commit("--optimism-grace", "2s", "--retry-delays", "10s")
+    request_id = accepted(stack.vote(sign("refused-ghost"), project, "down"))
+    wait_until(lambda: stack.sql("select attempts from vote.parked where request_id = %s", request_id) == [(1,)], 20, "it is parked")
+    refusing()
+    wait_until(lambda: outcome_of(stack, request_id) == [("committed",)], 30, "it is tried again")
+    wait_until(lambda: outcomes.types_of(request_id), 20, "its result")
+    assert outcomes.types_of(request_id) == ["vote.cast.v1"], tool.metrics()
+    assert stack.counts(project) == (0, 1)
+
+
 @pytest.mark.parametrize("kind, sqlstate", (("refused", "23514"), ("raising", "P0001")))
 def test_G6_G7_a_vote_that_postgres_refuses_four_times_is_dead_and_its_user_is_told(
         stack, refusing, project, dead, outcomes, kind, sqlstate):

@@ -1,5 +1,8 @@
 # test_rebalance.py - members of the group come and go all the time. SPDX-License-Identifier: Apache-2.0
+import contextlib
+import os
 import random
+import signal
 import time
 
 from members import SOON
@@ -30,3 +33,36 @@ def leave(member):
 
 def die(member):
     member.kill()
+
+
+def test_partitions_that_leave_while_a_batch_is_held_are_read_when_they_come_back(stack, load):
+    second = stack.commit(*SOON)
+    with logged(stack.main_commit, "partition revoked"):
+        second.start()
+    try:
+        with logged(stack.main_commit, "partition assigned"):
+            second.signal(signal.SIGSTOP)
+        with logged(stack.main_commit, "holding the batch"):
+            stack.server("stop", "postgres")
+        with logged(stack.main_commit, "partition revoked"):
+            second.signal(signal.SIGCONT)
+    finally:
+        second.signal(signal.SIGCONT)
+        stack.server("start", "postgres")
+    wait_until(second.is_ready, 60, "the second has them")
+    leave(second)
+    load.wait_committed(50)
+    load.check()
+
+
+@contextlib.contextmanager
+def logged(tool, text):
+    """What is done within makes the tool say so."""
+    start = os.path.getsize(tool.log)
+
+    def is_there():
+        with open(tool.log) as file:
+            file.seek(start)
+            return text in file.read()
+    yield
+    wait_until(is_there, 60, f"{tool.name} says: {text}")

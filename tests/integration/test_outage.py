@@ -7,8 +7,9 @@ import time
 
 import pytest
 import requests
+from confluent_kafka import KafkaException
 
-from stack import free_port, wait_until
+from stack import ROOT, free_port, wait_until
 from topics import requests_log, results_of, wait_applied
 
 
@@ -76,6 +77,22 @@ def test_redis_that_does_not_answer_is_waited_for_no_longer_than_its_timeout(sta
         answer = stack.vote(token, project, "up", toggle=False, url=url)
         return answer.status_code == 202 and stack.counts(project) == (1, 0) and answer.json()["data"]["upvotes"] == 1
     wait_until(right, 20, "the state is right again")
+
+
+def run_script(stack, name, keys, *arguments):
+    with open(f"{ROOT}/lib/vote/lua/{name}.lua") as file:
+        return stack.redis().eval(file.read(), len(keys), *keys, *arguments)
+
+
+def test_G7_a_project_whose_voters_were_lost_on_their_way_into_redis_is_read_again(stack, project):
+    state, loading = f"vote:state:{{{project}}}", f"vote:loading:{{{project}}}:r1"
+    keys = [state, *(f"vote:{kind}:{{{project}}}" for kind in ("pending", "settled", "voters")), loading]
+    assert run_script(stack, "voters", [state, loading], "1", "u1", "1", "u2", "-1") == 0
+    stack.redis().delete(loading)  # as FLUSHALL does
+    assert run_script(stack, "load", keys, 1, 1, 2, 17, 2) == 0 and not stack.redis().exists(state)
+    assert run_script(stack, "voters", [state, loading], "1", "u1", "1", "u2", "-1") == 0
+    assert run_script(stack, "load", keys, 1, 1, 2, 17, 2) == 1
+    assert stack.redis().hgetall(keys[3]) == {"u1": "1", "u2": "-1"} and stack.redis().ttl(keys[3]) == -1
 
 
 # Postgres (G9)
@@ -225,6 +242,63 @@ def test_kafka_and_postgres_stopped_is_503_and_nothing_is_counted_later(stack, p
     wait_applied(stack)
     assert stack.counts(project) == (1, 0)
     assert stack.sql("select count(*) from vote.log where user_id = %s", "both-" + project) == [(0,)]
+
+
+def is_quiet(stack):
+    """All that is in the log is applied; False as long as Kafka does not say."""
+    try:
+        wait_applied(stack, 1)
+    except (AssertionError, KafkaException):
+        return False
+    return True
+
+
+def keyed(stack, token, project, key, url):
+    return requests.post(url + "/api/votes", timeout=30, json={"project_id": project, "vote_type": "down"},
+                         headers={"Authorization": "Bearer " + token, "Idempotency-Key": key})
+
+
+def test_G2_a_vote_that_kafka_may_have_is_not_refused_and_its_retry_goes_on_with_it(stack, project, own, user, token):
+    _, url = own("--kafka-timeout", "1s", "--redis-timeout", "2s")
+    other = stack.token("warm-" + project)
+    stack.wait_committed(other, stack.vote(other, project, "up", url=url).json()["data"]["request_id"])
+    stack.signal_server("kafka", "STOP")
+    stack.server("stop", "postgres")
+    try:
+        answers = [keyed(stack, token, project, "maybe", url) for _ in range(2)]
+        assert [a.status_code for a in answers] == [503, 503]
+        assert {a.json()["type"].rsplit("/", 1)[1] for a in answers} == {"outcome-unknown"}
+        assert len({a.headers["Location"] for a in answers}) == 1
+        assert stack.shown(project)[:2] == (1, 1)
+    finally:
+        stack.server("start", "postgres")
+        stack.signal_server("kafka", "CONT")
+    taken = wait_until(lambda: [a for a in [keyed(stack, token, project, "maybe", url)] if a.status_code == 202], 30, "the retry is taken")[0]
+    request_id = taken.json()["data"]["request_id"]
+    assert answers[0].headers["Location"].endswith(request_id)
+    stack.wait_committed(token, request_id)
+    wait_until(lambda: stack.sql("select count(*) from vote.outbox") == [(0,)], 30, "the relay")
+    wait_until(lambda: is_quiet(stack), 60, "all is applied")
+    assert stack.sql("select request_id::text from vote.log where user_id = %s", user) == [(request_id,)]
+    events = {value for key, value, _ in requests_log(stack) if key.decode() == project and json.loads(value)["user_id"] == user}
+    assert len(events) == 1 and stack.counts(project) == (1, 1)
+
+
+def test_G10_what_a_trigger_says_of_a_vote_while_kafka_is_away_is_in_no_log(stack, project, own, kafka_away, user, token):
+    tool, url = own("--kafka-timeout", "1s")
+    stack.wait_committed(token, stack.vote(token, project, "up", url=url).json()["data"]["request_id"])
+    stack.sql("create function vote.raise_for() returns trigger language plpgsql as $$ begin "
+              "raise exception using message = 'user ' || new.user_id || ' votes ' || new.value; end $$")
+    stack.sql("create trigger raise_for before insert or update on vote.votes for each row execute function vote.raise_for()")
+    try:
+        kafka_away()
+        assert stack.vote(token, project, "down", url=url).status_code == 503
+        log = open(tool.log).read()
+        assert "refused by PL/pgSQL function vote.raise_for()" in log and "SQLSTATE P0001" in log
+        assert user not in log
+    finally:
+        stack.sql("drop function vote.raise_for cascade")
+    assert stack.counts(project) == (1, 0)
 
 
 # Ghosts

@@ -1,11 +1,24 @@
 -- load.lua - makes a project's optimistic state: what Postgres had at `version`.
--- KEYS: vote:state:{p} vote:pending:{p} vote:settled:{p}
--- ARGV: upvotes, downvotes, version, seq
--- Returns 1 when the state is there, 0 when Postgres has moved on since it was read: read it again.
-if redis.call('EXISTS', KEYS[1]) == 1 then return 1 end
+-- KEYS: vote:state:{p} vote:pending:{p} vote:settled:{p} vote:voters:{p} vote:loading:{p}:load
+-- ARGV: upvotes, downvotes, version, seq, how many voters voters.lua was given
+-- Returns 1 when the state is there, 0 when it is to be read again: Postgres has moved on since, or
+-- Redis was emptied between the voters and here. State and voters come in one step, so that whoever
+-- empties Redis or drops the state leaves both or neither.
+if redis.call('EXISTS', KEYS[1]) == 1 then
+    redis.call('DEL', KEYS[5])
+    return 1
+end
 local settled = redis.call('GET', KEYS[3])
-if settled and tonumber(settled) > tonumber(ARGV[3]) then return 0 end
-redis.call('DEL', KEYS[2])
+local count = tonumber(ARGV[5])
+if settled and tonumber(settled) > tonumber(ARGV[3]) or redis.call('HLEN', KEYS[5]) ~= count then
+    redis.call('DEL', KEYS[5])
+    return 0
+end
+redis.call('DEL', KEYS[2], KEYS[4])
+if count > 0 then
+    redis.call('RENAME', KEYS[5], KEYS[4])
+    redis.call('PERSIST', KEYS[4])
+end
 redis.call('HSET', KEYS[1], 'upvotes', ARGV[1], 'downvotes', ARGV[2], 'version', ARGV[3], 'seq', ARGV[4],
     'pending', 0, 'pending_up', 0, 'pending_down', 0)
 return 1

@@ -332,7 +332,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description temporary-reduced-capacity: nothing was kept; try again. */
+        /** @description temporary-reduced-capacity: nothing was kept; try again. For a vote also outcome-unknown: whether it was kept cannot be told now; Location shows what becomes of it. */
         Unavailable: {
             headers: {
                 /** @description Seconds. */
