@@ -1,6 +1,6 @@
 # Makefile - builds the tools into build/bin, runs the local stack and the tests.
 #
-#   make up      set up everything that is missing, and run it     make down | status | logs
+#   make up      set up everything that is missing, and run it     make down | status | logs | watch
 #   make test    set up everything that is missing, and pass every test
 #   make         only build                                        make asan | fuzz | bench | format | clean
 
@@ -23,7 +23,8 @@ objects  = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
 NET_BASE := lib/base/http lib/base/admin lib/base/files
 BASE     := $(filter-out $(NET_BASE:%=$(BUILD)/obj/%.o),$(call objects,lib/base))
 NET      := $(NET_BASE:%=$(BUILD)/obj/%.o)
-KAFKA    := $(call objects,lib/kafka)
+KAFKA    := $(call objects,lib/kafka) $(BUILD)/obj/lib/trace/context.o
+TRACE    := $(filter-out $(BUILD)/obj/lib/trace/context.o,$(call objects,lib/trace))
 REDIS    := $(call objects,lib/redis)
 PG       := $(call objects,lib/pg)
 VOTE     := $(BUILD)/obj/lib/vote/ids.o
@@ -35,7 +36,7 @@ TOKEN    := $(BUILD)/obj/lib/vote/token.o
 KNOWN    := $(BUILD)/obj/lib/vote/token_cache.o $(BUILD)/obj/lib/vote/token_config.o
 SCRIPTS  := $(BUILD)/gen/scripts.o $(BUILD)/obj/lib/vote/keys.o
 OPENAPI  := $(BUILD)/gen/openapi.o
-CHECK    := $(BUILD)/obj/lib/vote/consistency.o $(BUILD)/obj/lib/vote/keys.o
+CHECK    := $(BUILD)/obj/lib/vote/consistency.o $(BUILD)/obj/lib/vote/consistency_voters.o
 KEYS     := $(BUILD)/gen/keys.o
 SOCKETIO_NET := lib/socketio/transport lib/socketio/connection lib/socketio/http lib/socketio/websocket
 SOCKETIO := $(filter-out $(SOCKETIO_NET:%=$(BUILD)/obj/%.o),$(call objects,lib/socketio))
@@ -53,15 +54,15 @@ $(PAGE): lib/web/build.sh $(wildcard lib/web/*.json lib/web/*.ts lib/web/src/* l
 LINK = @mkdir -p $(@D) && echo "  link $@" && $(CC) $(FLAGS) $(LDFLAGS) -o $@ $^
 cmd  = $(call objects,cmd/$(1))
 
-$(BUILD)/bin/vote-ingest: $(call cmd,vote-ingest) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SCRIPTS) $(OPENAPI)
-	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson -ljwt $(LIBS)
-$(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(COLUMNS) $(SCRIPTS)
-	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -ljansson $(LIBS)
-$(BUILD)/bin/vote-notify: $(call cmd,vote-notify) $(BASE) $(NET) $(KAFKA) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
-	$(LINK) -lcivetweb -lrdkafka $(SOCKETIO_LIBS) -lpq -ljansson -ljwt $(LIBS)
-$(BUILD)/bin/vote-invalidate: $(call cmd,vote-invalidate) $(BASE) $(NET) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(CHECK) $(KEYS)
+$(BUILD)/bin/vote-ingest: $(call cmd,vote-ingest) $(BASE) $(NET) $(KAFKA) $(TRACE) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SCRIPTS) $(OPENAPI)
+	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -lcurl -ljansson -ljwt $(LIBS)
+$(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(TRACE) $(REDIS) $(PG) $(VOTE) $(EVENT) $(COLUMNS) $(SCRIPTS)
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -lcurl -ljansson $(LIBS)
-$(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS) $(MIGRATIONS) $(BUILD)/obj/lib/vote/consistency.o
+$(BUILD)/bin/vote-notify: $(call cmd,vote-notify) $(BASE) $(NET) $(KAFKA) $(TRACE) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
+	$(LINK) -lcivetweb -lrdkafka $(SOCKETIO_LIBS) -lpq -lcurl -ljansson -ljwt $(LIBS)
+$(BUILD)/bin/vote-invalidate: $(call cmd,vote-invalidate) $(BASE) $(NET) $(KAFKA) $(TRACE) $(REDIS) $(PG) $(VOTE) $(EVENT) $(CHECK) $(KEYS) $(BUILD)/obj/lib/vote/keys.o
+	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -lcurl -ljansson $(LIBS)
+$(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS) $(MIGRATIONS) $(CHECK)
 	$(LINK) -lrdkafka -lhiredis -lpq -lcurl -ljansson -ljwt $(LIBS)
 $(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(FILTER)
 	$(LINK) -lrdkafka -ljansson $(LIBS)
@@ -104,7 +105,7 @@ $(BUILD)/completion/%: $(BUILD)/bin/%
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 # Unit tests: one program a module, each links only what it tests.
-TESTED := $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(FILTER) $(VOTES_CSV) $(TOKEN) $(SOCKETIO) \
+TESTED := $(BASE) $(KAFKA) $(filter-out %/exporter.o %/collector.o,$(TRACE)) $(VOTE) $(EVENT) $(FILTER) $(VOTES_CSV) $(TOKEN) $(SOCKETIO) \
     $(BUILD)/obj/cmd/vote-ingest/vote_body.o \
     $(BUILD)/obj/cmd/vote-notify/project_ids.o $(BUILD)/obj/lib/redis/slot.o \
     $(patsubst %,$(BUILD)/obj/cmd/vote-invalidate/%.o,template progress dirty target)
@@ -141,6 +142,8 @@ up: deps-build deps-run
 	@$(LOCAL)/up.sh
 down status logs:
 	@$(LOCAL)/$@.sh
+watch: deps-watch
+	@$(LOCAL)/$@.sh
 
 test: deps
 	@$(MAKE) --no-print-directory all units
@@ -167,17 +170,25 @@ fuzz: deps-build deps-test deps-fuzz
 POLIS ?= $(firstword $(wildcard ../shared/data/polis/austria-climate*.csv))
 bench: deps deps-bench
 	@$(MAKE) --no-print-directory all fanout
-	@/usr/bin/python3 tests/bench/polis.py "$(POLIS)"
-	@/usr/bin/python3 tests/bench/ingest.py
-	@/usr/bin/python3 tests/bench/commit.py
-	@/usr/bin/python3 tests/bench/notify.py
-	@/usr/bin/python3 tests/bench/web.py
-	@/usr/bin/python3 tests/bench/tail.py
+	@/usr/bin/python3 tests/bench/report.py "$(POLIS)"
+
+# All daemons under a steady load (RATE votes a second, or half of the highest); and how cost grows, drawn.
+SECONDS ?= 3600
+soak: deps
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/python3 tests/bench/soak.py $(SECONDS) $(RATE)
+scale: deps deps-bench
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/python3 tests/bench/scale.py $(BUILD)/scale
 
 # Pictures of the page for README, over a stack of their own; Inter is used where it is installed.
 screenshots: deps
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 tests/e2e/screenshots.py pipelines/img
+
+# The dashboards, by Grafana's own schema; needs Go and its module proxy.
+test-dashboards:
+	@cd tests/monitoring/schema && go run . $(wildcard $(CURDIR)/k8s/monitoring/dashboards/*.json)
 
 # With docker, podman or buildah; prints its size.
 image:
@@ -190,5 +201,6 @@ format:
 clean:
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/completion $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
-.PHONY: all web screenshots deps up down status logs test test-unit test-k8s image units asan fuzz fuzzers fanout bench tidy format clean
+.PHONY: all web screenshots deps up down status logs watch test test-unit test-k8s test-dashboards image units asan fuzz fuzzers \
+    fanout bench soak scale tidy format clean
 .SECONDARY:

@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "integration"))
+from secured import SecuredStack  # noqa: E402
 from stack import Stack, started_servers  # noqa: E402
 
 
@@ -21,6 +22,15 @@ def running(servers):
     servers.main_ingest = servers.ingest().start()
     servers.main_commit = servers.commit("-X", "session.timeout.ms=6000").start()
     return servers
+
+
+@pytest.fixture(scope="session")
+def secured():
+    """Servers that want TLS and passwords, with one vote-ingest and one vote-commit."""
+    with started_servers(SecuredStack, "votepipe-secured-") as stack:
+        stack.main_ingest = stack.ingest().start()
+        stack.main_commit = stack.commit("-X", "session.timeout.ms=6000").start()
+        yield stack
 
 
 @pytest.fixture

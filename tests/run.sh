@@ -4,61 +4,60 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 70
 build=$1
-passed=0 failed=0
-output=$(mktemp)
-trap 'rm -f "$output"' EXIT
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 
-count() { # PATTERN: the number before the word in a runner's closing line
-    grep -E ' in [0-9.]+s( |$)' "$output" | tail -n 1 | grep -oE "[0-9]+ $1" | awk '{ n += $1 } END { print n + 0 }'
+tell() { # PASSED FAILED: of one runner, for the closing line
+    echo "$1 $2" >>"$work/counts.$BASHPID"
 }
 
-# A fuzz target is given its seed corpus, a unit test nothing.
-for unit in "$build"/unit/test_* "$build"/unit/fuzz_*; do
-    [[ -x $unit && $unit != *.d ]] || continue
-    inputs=(tests/fuzz/corpus/"${unit##*/}"/*)
-    [[ -e ${inputs[0]} ]] || inputs=()
-    "$unit" "${inputs[@]}" >"$output" 2>&1
-    code=$?
-    ok=$(grep -c '\[       OK \]' "$output")
-    bad=$(grep -cE '\[  FAILED  \] [a-z_0-9]+$' "$output")
-    if ((code != 0)); then
-        cat "$output"
-        ((bad > 0)) || bad=1
-    fi
-    passed=$((passed + ok)) failed=$((failed + bad))
-done
+count() { # PATTERN FILE: the number before the word in a runner's closing line
+    grep -E ' in [0-9.]+s( |$)' "$2" | tail -n 1 | grep -oE "[0-9]+ $1" | awk '{ n += $1 } END { print n + 0 }'
+}
 
-if tests/unit/test_layers.sh; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+run_units() { # a fuzz target is given its seed corpus, a unit test nothing
+    local unit inputs code bad output=$work/units
+    for unit in "$build"/unit/test_* "$build"/unit/fuzz_*; do
+        [[ -x $unit && $unit != *.d ]] || continue
+        inputs=(tests/fuzz/corpus/"${unit##*/}"/*)
+        [[ -e ${inputs[0]} ]] || inputs=()
+        "$unit" "${inputs[@]}" >"$output" 2>&1
+        code=$?
+        bad=$(grep -cE '\[  FAILED  \] [a-z_0-9]+$' "$output")
+        if ((code != 0)); then
+            cat "$output"
+            ((bad > 0)) || bad=1
+        fi
+        tell "$(grep -c '\[       OK \]' "$output")" "$bad"
+    done
+    if tests/unit/test_layers.sh; then tell 1 0; else tell 0 1; fi
+}
 
 run_pytest() { # DIRECTORY: its tests, with servers of their own
-    local code bad
+    local code bad output=$work/pytest.$BASHPID
     VOTE_BIN=$build/bin SOCKETIO_SERVER=$build/test/socketio \
         /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider "$1" 2>&1 | tee "$output"
     code=${PIPESTATUS[0]}
-    passed=$((passed + $(count passed)))
-    bad=$(($(count failed) + $(count error)))
+    bad=$(($(count failed "$output") + $(count error "$output")))
     ((code == 0 || bad > 0)) || bad=1
-    failed=$((failed + bad))
+    tell "$(count passed "$output")" "$bad"
 }
 
 run_vitest() { # the hooks and the client
     [[ -d lib/web/node_modules/vitest ]] || { echo "lib/web is not tested: node and npm are not installed"; return; }
-    local result
-    result=$(mktemp)
+    local result=$work/vitest
     (cd lib/web && npx --no-install vitest run --reporter=default --reporter=json --outputFile="$result") || true
-    passed=$((passed + $(node -p "JSON.parse(fs.readFileSync('$result')).numPassedTests" || echo 0)))
-    failed=$((failed + $(node -p "const r = JSON.parse(fs.readFileSync('$result')); r.success ? 0 : Math.max(1, r.numFailedTests)" || echo 1)))
-    rm -f "$result"
+    tell "$(node -p "JSON.parse(fs.readFileSync('$result')).numPassedTests" || echo 0)" \
+        "$(node -p "const r = JSON.parse(fs.readFileSync('$result')); r.success ? 0 : Math.max(1, r.numFailedTests)" || echo 1)"
 }
 
 run_bats() { # COMMAND...: what it prints as TAP
-    local code bad
+    local code bad output=$work/bats
     VOTE_BIN=$build/bin "$@" 2>&1 | tee "$output"
     code=${PIPESTATUS[0]}
-    passed=$((passed + $(grep -cE '^ok ' "$output")))
     bad=$(grep -cE '^not ok ' "$output")
     ((code == 0 || bad > 0)) || bad=1
-    failed=$((failed + bad))
+    tell "$(grep -cE '^ok ' "$output")" "$bad"
 }
 
 # The command line: what all tools do alike, for each that was built, then each beside servers.
@@ -72,14 +71,26 @@ run_cli() {
     run_bats tests/cli/servers.py bats --tap tests/cli/pipeline.bats
 }
 
-if [[ ${2:-} != unit ]]; then
+run_others() { # all that is not tests/integration
     run_vitest
     run_cli
-    run_pytest tests/socketio
+    local directory
+    for directory in k8s socketio monitoring fault e2e; do run_pytest "tests/$directory"; done
+}
+
+run_units
+if [[ ${2:-} != unit ]]; then
+    # Tests mostly wait. The two halves take about the same time; the second is printed when the first is over.
+    # In a group of its own it can be interrupted as the first is, from a terminal.
+    set -m
+    run_others >"$work/others" 2>&1 &
+    others=$!
+    set +m
+    trap 'kill -INT -- -$others 2>/dev/null' INT TERM HUP
     run_pytest tests/integration
-    run_pytest tests/fault
-    run_pytest tests/e2e
-    run_pytest tests/k8s
+    wait "$others"
+    cat "$work/others"
 fi
+read -r passed failed <<<"$(cat "$work"/counts.* | awk '{ p += $1; f += $2 } END { print p + 0, f + 0 }')"
 echo "$passed passed, $failed failed"
 ((failed == 0 && passed > 0))

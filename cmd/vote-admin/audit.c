@@ -1,4 +1,4 @@
-/* audit.c - vote-admin audit: do the totals equal the rows, and the rows the log?
+/* audit.c - vote-admin audit: do the totals equal the rows, the rows the log, and Redis both?
  *
  * Postgres is read in one snapshot, and the log up to where that snapshot says it was applied: so
  * it may run at any time, beside any load. It changes nothing unless told to repair.
@@ -86,20 +86,44 @@ static bool audit_may_repair(const struct audit *audit, const struct admin_confi
     return config->dry_run || !confirm_has_terminal() || confirm(config, question, error);
 }
 
+static bool audit_find_all(struct audit *audit, struct error *error)
+{
+    return audit_compare(audit, error) && (!audit->redis || audit_redis_compare(audit, error));
+}
+
+/* What is not in Redis is loaded from Postgres: so a Redis that is away spoils only the verdict. */
+static bool audit_connect(struct audit *audit, const struct admin_config *config,
+                          struct error *away, struct error *error)
+{
+    if (!audit_redis_open(audit, &config->redis, away) && away->code != ERROR_RETRY)
+        return error_set(error, away->code, "%s", away->text);
+    return reader_open(&audit->reader, &config->kafka, "vote-admin", TOPIC_REQUESTS, error);
+}
+
+static void audit_close(struct audit *audit)
+{
+    if (audit->reader.client)
+        reader_close(&audit->reader);
+    redis_close(audit->redis);
+    pg_close(&audit->pg); /* rolls back what failed half way; the tables were temporary */
+}
+
 bool audit_run(void *context, const struct options *options, struct log *log, struct error *error)
 {
-    (void)options;
+    (void)options, (void)log;
     const struct admin_config *config = context;
     struct audit audit = {.pg = {.url = config->pg.url, .name = "vote-admin"},
                           .dry_run = config->dry_run};
-    bool fine = reader_open(&audit.reader, &config->kafka, "vote-admin", TOPIC_REQUESTS, error) &&
-                audit_compare(&audit, error);
+    struct error away = {0};
+    bool fine = audit_connect(&audit, config, &away, error) && audit_find_all(&audit, error);
     int64_t left = audit.differences;
     bool repairs = config->repair && left > 0;
     if (fine && repairs)
-        fine = audit_may_repair(&audit, config, error) &&
-               audit_repair(&audit, &config->redis, log, &left, error);
-    reader_close(&audit.reader);
-    pg_close(&audit.pg); /* rolls back what failed half way; the tables were temporary */
-    return fine && audit_conclude(&audit, repairs, left, error);
+        fine = audit_may_repair(&audit, config, error) && audit_repair(&audit, &left, error);
+    audit_close(&audit);
+    if (!fine || !audit_conclude(&audit, repairs, left, error))
+        return false;
+    return !away.code ||
+           error_set(error, away.code, "redis was not compared, and may show what was repaired: %s",
+                     away.text);
 }

@@ -16,6 +16,9 @@ struct audit {
     int64_t forgotten;   /* of them: wishes to be forgotten */
     int64_t differences; /* all that were found */
     int64_t misplaced;   /* of them: vote.progress beside the log; nothing repairs those */
+    struct redis *redis; /* NULL: it is away */
+    int64_t states;      /* looked at in Redis */
+    int64_t stale;       /* of the differences: states that show something else than Postgres */
     bool dry_run;        /* what a repair does is rolled back */
 };
 
@@ -37,11 +40,23 @@ bool audit_make_views(struct audit *audit, struct error *error) __attribute__((w
 bool audit_find(struct audit *audit, const char *prefix, int64_t *count, struct error *error)
     __attribute__((warn_unused_result));
 
+/* audit_redis.c: connects `redis`, or says why not within 2 s. */
+bool audit_redis_open(struct audit *audit, const struct redis_config *config, struct error *error)
+    __attribute__((warn_unused_result));
+
+/* Compares every state in Redis, but those of audit_found, with Postgres, prints and counts what
+ * differs, and puts it into audit_stale(project_id). Call it outside a transaction. */
+bool audit_redis_compare(struct audit *audit, struct error *error)
+    __attribute__((warn_unused_result));
+
+/* Drops the states of audit_stale, and of audit_repaired(project_id), and says how many. */
+bool audit_redis_repair(struct audit *audit, struct error *error)
+    __attribute__((warn_unused_result));
+
 /* audit_repair.c: repairs what audit_find has found, in one transaction, and prints a line for each
  * change; a dry run prints the same lines, and changes nothing; *left is how many differences
- * remain, each printed. Then drops the state of the changed projects from Redis; a Redis that is
- * away is logged, and no failure. */
-bool audit_repair(struct audit *audit, const struct redis_config *redis, struct log *log,
-                  int64_t *left, struct error *error) __attribute__((warn_unused_result));
+ * remain, each printed. Then drops from Redis what is no more so. */
+bool audit_repair(struct audit *audit, int64_t *left, struct error *error)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -8,12 +8,8 @@
 #include "vote-admin/audit.h"
 
 #include "vote/event.h"
-#include "vote/keys.h"
-#include "vote/scripts.h"
 
 #include <stdio.h>
-
-enum { REDIS_WAIT_US = 2 * 1000 * 1000 };
 
 /* Whose votes are to be repaired; every statement below keeps to them. */
 #define OF_FOUND "project_id in (select project_id from audit_found) "
@@ -108,9 +104,6 @@ static const char raise_versions_sql[] =
     "update vote.projects set version = version + 1, updated_at = clock_timestamp() "
     " where project_id in (select project_id from audit_repaired)";
 
-static const char repaired_sql[] = "select project_id, version from vote.projects "
-                                   " where project_id in (select project_id from audit_repaired)";
-
 /* In this order. Totals are counted before requests are applied, too: vote.apply moves them from
  * where they are, and could not from where they cannot be. */
 static const char *const repairs[] = {remove_rows_sql,   count_totals_sql, record_standing_sql,
@@ -151,49 +144,8 @@ static bool repair_all(struct audit *audit, int64_t *left, struct error *error)
            audit_execute(audit, audit->dry_run ? "rollback" : "commit", error);
 }
 
-/* Their next click loads them again from Postgres. */
-static bool states_drop(struct redis *redis, PGresult *rows, struct error *error)
+bool audit_repair(struct audit *audit, int64_t *left, struct error *error)
 {
-    struct redis_batch batch = {0};
-    struct project_keys keys;
-    for (int row = 0; row < PQntuples(rows); row++) {
-        project_keys_make(&keys, PQgetvalue(rows, row, 0));
-        redis_add_script(&batch, &script_drop, 4, 5,
-                         (const char *[]){keys.state, keys.voters, keys.pending, keys.settled,
-                                          PQgetvalue(rows, row, 1)});
-    }
-    redis_wait_up(redis, REDIS_WAIT_US);
-    bool dropped = redis_run(redis, &batch, error);
-    redis_batch_free(&batch);
-    return dropped;
-}
-
-/* Postgres is repaired in either case: what Redis shows is right after the next commit there. */
-static void redis_repair(PGresult *rows, const struct redis_config *config, struct log *log)
-{
-    struct redis *redis = NULL;
-    struct error error;
-    if (PQntuples(rows) == 0)
-        return;
-    bool dropped = redis_open(&redis, config, &error) && states_drop(redis, rows, &error);
-    redis_close(redis);
-    if (dropped)
-        printf("redis: dropped the state of %d projects, to be loaded again\n", PQntuples(rows));
-    else
-        log_error(log, LOG_WARN, "redis still shows what it had of the repaired projects", &error);
-}
-
-bool audit_repair(struct audit *audit, const struct redis_config *redis, struct log *log,
-                  int64_t *left, struct error *error)
-{
-    if (!repair_all(audit, left, error))
-        return false;
-    if (audit->dry_run)
-        return true;
-    PGresult *rows = pg_query(&audit->pg, repaired_sql, 0, NULL, error);
-    if (!rows)
-        return false;
-    redis_repair(rows, redis, log);
-    PQclear(rows);
-    return true;
+    return repair_all(audit, left, error) &&
+           (audit->dry_run || !audit->redis || audit_redis_repair(audit, error));
 }

@@ -15,7 +15,7 @@ const struct option check_options[CHECK_OPTION_COUNT] = {
     {.name = "sample", .type = OPTION_INT, AT(sample), .preset = "100", .argument = "N", .min = 1,
      .max = 100000, .flags = OPTION_FLAG_ONLY, .summary = "projects, chosen at random"},
     {.name = "http-url", .type = OPTION_TEXT, AT(http_url), .argument = "URL",
-     .flags = OPTION_FLAG_ONLY, .summary = "an HTTP cache to look at, too"},
+     .flags = OPTION_FLAG_ONLY | OPTION_URL, .summary = "an HTTP cache to look at, too"},
     {.name = "timeout", .type = OPTION_DURATION, AT(check_timeout_us), .preset = "10s",
      .argument = "DURATION", .flags = OPTION_FLAG_ONLY,
      .summary = "those that differ are read again for so long"},

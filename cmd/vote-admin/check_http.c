@@ -1,6 +1,8 @@
 /* check_http.c - what an HTTP cache has of a project. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-admin/check.h"
 
+#include "base/secret.h"
+
 #include <curl/curl.h>
 #include <stdlib.h>
 
@@ -64,8 +66,9 @@ bool check_http_fetch(void *context, const char *project_id, struct buf *json)
 
 bool check_http_failed(const struct check_http *http, struct error *error)
 {
+    char shown[SECRET_SHOWN_SIZE];
     if (http->failure)
-        error_set(error, ERROR_UNAVAILABLE, "unable to ask %s: %s", http->url,
+        error_set(error, ERROR_UNAVAILABLE, "unable to ask %s: %s", secret_show(http->url, shown),
                   curl_easy_strerror(http->failure));
     return http->failure != CURLE_OK;
 }

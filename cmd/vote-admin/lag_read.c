@@ -52,7 +52,8 @@ static bool rows_add(struct lag *lag, struct reader *reader, const char *stage, 
     return true;
 }
 
-/* When the first record was made that waits in each partition: that one record is read. */
+/* When the first record was made that waits in each partition: that one is read. Where there is
+ * none, nothing waits: what ends a transaction takes offsets, too. */
 static bool ages_read(struct reader *reader, struct lag_row *rows, size_t count,
                       struct error *error)
 {
@@ -61,7 +62,7 @@ static bool ages_read(struct reader *reader, struct lag_row *rows, size_t count,
     for (size_t i = 0; i < count; i++) {
         int64_t next = rows[i].next > rows[i].low ? rows[i].next : rows[i].low;
         if (lag_records(&rows[i]) > 0 && next < rows[i].end)
-            reader_add(reader, rows[i].partition, next, next + 1);
+            reader_add(reader, rows[i].partition, next, rows[i].end);
     }
     reader_start(reader);
     while (event != READER_DONE && event != READER_FAILED) {
@@ -69,7 +70,12 @@ static bool ages_read(struct reader *reader, struct lag_row *rows, size_t count,
         if (event != READER_RECORD)
             continue;
         rows[record->partition].oldest_ms = rd_kafka_message_timestamp(record, NULL);
+        reader_leave(reader, record->partition);
         rd_kafka_message_destroy(record);
+    }
+    for (size_t i = 0; event == READER_DONE && i < count; i++) {
+        if (lag_records(&rows[i]) > 0 && rows[i].oldest_ms < 0)
+            rows[i].next = rows[i].end;
     }
     return event == READER_DONE;
 }

@@ -35,8 +35,9 @@ bool announce_open(struct commit *commit, struct error *error)
     return commit->producer != NULL;
 }
 
-static void announcement_free(struct announcement *announcement)
+static void announcement_free(struct commit *commit, struct announcement *announcement)
 {
+    acks_end_spans(commit, &announcement->acks, announcement->acks.waiting == 0);
     rd_kafka_topic_partition_list_destroy(announcement->offsets);
     free(announcement);
 }
@@ -51,15 +52,20 @@ void announce_close(struct commit *commit)
     while (commit->announced_first) {
         struct announcement *announcement = commit->announced_first;
         commit->announced_first = announcement->next;
-        announcement_free(announcement);
+        announcement_free(commit, announcement);
     }
 }
 
 static void announce_send(struct commit *commit, const struct result *result,
-                          const char *traceparent, struct acks *acks, struct buf *json)
+                          const struct trace_context *parent, struct acks *acks, struct buf *json)
 {
     const struct request *request = result->request;
     rd_kafka_resp_err_t code;
+    struct span span;
+    char traceparent[TRACEPARENT_SIZE];
+    send_span_begin(commit, &span, TOPIC_RESULTS, parent, request->request_id);
+    span_text(&span, "vote.outcome", vote_outcome_name(result->outcome));
+    trace_context_format(&span.context, traceparent);
     buf_clear(json);
     result_encode(result, json);
     do {
@@ -78,16 +84,14 @@ static void announce_send(struct commit *commit, const struct result *result,
         LOG_EVENT(commit->log, LOG_ERROR, "result not announced",
                   LOG_STR("request_id", request->request_id),
                   LOG_STR("error", rd_kafka_err2str(code)));
+    span_end_with(commit, &span, acks);
 }
 
-void announce_result(struct commit *commit, const struct result *result, const char *traceparent,
-                     struct acks *acks)
+void announce_result(struct commit *commit, const struct result *result,
+                     const struct trace_context *parent, struct acks *acks)
 {
     struct buf json = {0};
-    char fresh[TRACEPARENT_SIZE];
-    if (!traceparent)
-        traceparent_continue(NULL, fresh);
-    announce_send(commit, result, traceparent ? traceparent : fresh, acks, &json);
+    announce_send(commit, result, parent, acks, &json);
     buf_free(&json);
 }
 
@@ -128,18 +132,22 @@ static struct announcement *announcement_add(struct commit *commit)
 void announce_entries(struct commit *commit, const struct batch *batch, size_t from, size_t to)
 {
     struct buf json = {0};
+    struct span vote, shared = {0};
     struct announcement *announcement = announcement_add(commit);
     announcement->offsets = entries_offsets(commit, batch, from, to);
     announcement->acks.waiting = 1; /* until all are on their way */
     for (size_t i = from; i < to; i++) {
         const struct entry *entry = &batch->entries[i];
-        char traceparent[TRACEPARENT_SIZE];
         if (entry->left_out)
             continue;
-        kafka_traceparent(record_of_message(entry->message).headers, traceparent);
-        announce_send(commit, &entry->result, traceparent, &announcement->acks, &json);
+        vote_span_begin(commit, batch, entry, &shared, &vote);
+        span_exemplar(&vote, commit->metrics.latency_us, result_latency_us(&entry->result));
+        announce_send(commit, &entry->result, &vote.context, &announcement->acks, &json);
+        span_end_with(commit, &vote, &announcement->acks);
     }
     announcement->acks.waiting--;
+    span_number(&shared, "vote.batch_size", (int64_t)(to - from));
+    span_end(commit->tracer, &shared, batch->answered_us);
     buf_free(&json);
 }
 
@@ -162,7 +170,7 @@ static void announcements_reap(struct commit *commit)
         commit->announced_first = announcement->next;
         if (!commit->announced_first)
             commit->announced_last = NULL;
-        announcement_free(announcement);
+        announcement_free(commit, announcement);
     }
 }
 

@@ -78,6 +78,11 @@ static void fold_count(struct commit_metrics *metrics, bool written)
         metric_set(metrics->fold, metrics->applied_count * 1000 / metric_get(metrics->rows));
 }
 
+int64_t result_latency_us(const struct result *result)
+{
+    return (result->committed_at_ms - result->request->accepted_at_ms) * 1000;
+}
+
 static void result_count(struct commit *commit, const struct result *result, bool replayed,
                          bool written)
 {
@@ -87,8 +92,7 @@ static void result_count(struct commit *commit, const struct result *result, boo
     }
     fold_count(&commit->metrics, written);
     metric_add(commit->metrics.outcomes[result->outcome], 1);
-    histogram_record(commit->metrics.latency_us,
-                     (result->committed_at_ms - result->request->accepted_at_ms) * 1000);
+    histogram_record(commit->metrics.latency_us, result_latency_us(result));
 }
 
 static void result_read(struct commit *commit, const struct request *request, PGresult *rows,
@@ -164,6 +168,8 @@ enum apply apply_receive(struct commit *commit, struct batch *batch, size_t from
     PGresult *rows = pg_receive(&commit->pg, error);
     if (!rows)
         return apply_failure(commit, &commit->pg);
+    batch->sent_us = commit->in_flight_us;
+    batch->answered_us = clock_mono_us();
     positions_advance(commit, batch, from, to);
     int row = 0;
     for (size_t i = from; i < to; i++) {
@@ -173,7 +179,7 @@ enum apply apply_receive(struct commit *commit, struct batch *batch, size_t from
     }
     PQclear(rows);
     histogram_record(commit->metrics.batch_votes, row);
-    histogram_record(commit->metrics.transaction_us, clock_mono_us() - commit->in_flight_us);
+    histogram_record(commit->metrics.transaction_us, batch->answered_us - batch->sent_us);
     return APPLY_DONE;
 }
 

@@ -72,6 +72,7 @@ static bool entry_decode(struct commit *commit, struct batch *batch, struct entr
     struct error error;
     entry->left_out = true;
     entry->is_forget = is_forget(message);
+    entry->is_redriven = entry_is_redriven(message);
     if (!position->assigned)
         return true;
     bool decoded = !entry->is_forget &&

@@ -292,16 +292,30 @@ static void commit_beside(struct commit *commit)
     ledger_turn(commit);
 }
 
-/* Forgets whom the batch wants forgotten, however long it takes; false when a stop came first. What
- * is in flight is finished before, since nobody may apply votes meanwhile. */
-static bool forget_patiently(struct commit *commit, const struct batch *batch)
+/* What has to be done in transactions of its own before a batch is applied. */
+static bool batch_has_errands(const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->entries[i].is_forget || batch->entries[i].is_redriven)
+            return true;
+    }
+    return false;
+}
+
+static bool errands_run(struct commit *commit, const struct batch *batch, struct error *error)
+{
+    return forget_entries(commit, batch, error) && reopen_entries(commit, batch, error);
+}
+
+/* However long they take; false when a stop came first. What is in flight is finished before, since
+ * nobody may apply votes while somebody is forgotten. */
+static bool errands_run_patiently(struct commit *commit, const struct batch *batch)
 {
     struct error error;
-    if (!batch_has_forget(batch))
+    if (!batch_has_errands(batch))
         return true;
     commit_finish_in_flight(commit);
-    for (int attempt = 0; !commit->must_rewind && !forget_entries(commit, batch, &error);
-         attempt++) {
+    for (int attempt = 0; !commit->must_rewind && !errands_run(commit, batch, &error); attempt++) {
         if (!hold(commit, attempt, &error))
             return false;
     }
@@ -324,7 +338,8 @@ static void commit_turn(struct commit *commit)
     struct batch *next = commit->reading;
     admin_beat(&commit->admin);
     commit_read(commit, next);
-    if (commit->must_rewind || !batch_decode(commit, next) || !forget_patiently(commit, next)) {
+    if (commit->must_rewind || !batch_decode(commit, next) ||
+        !errands_run_patiently(commit, next)) {
         commit_rewind(commit);
         return;
     }
@@ -343,7 +358,10 @@ static void commit_turn(struct commit *commit)
 
 static bool commit_serve(struct commit *commit, struct error *error)
 {
-    if (!park_open(commit, error) || !announce_open(commit, error) ||
+    if (!park_open(commit, error) ||
+        !tracer_open(&commit->tracer, &commit->config->trace, commit->admin.metrics, commit->log,
+                     error) ||
+        !announce_open(commit, error) ||
         !admin_start(&commit->admin, commit->config->admin_listen, error) ||
         !redis_open(&commit->redis, &commit->config->redis, error) ||
         !pg_connect(&commit->pg, error) || !consume_open(commit, error))
@@ -412,6 +430,9 @@ bool commit_run(void *config, const struct options *options, struct log *log, st
     bool served = stop_open(&commit->stop, error) && commit_serve(commit, error);
     consume_close(commit);
     announce_close(commit);
+    acks_end_spans(commit, &commit->parked.acks, false);
+    acks_end_spans(commit, &commit->relay.acks, false);
+    tracer_close(commit->tracer);
     admin_stop(&commit->admin);
     commit_free(commit);
     return served;

@@ -10,6 +10,7 @@
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "redis/redis.h"
+#include "trace/trace.h"
 #include "vote/event.h"
 #include "vote/keys.h"
 
@@ -29,6 +30,7 @@ struct commit_config {
     struct kafka_config kafka;
     struct redis_config redis;
     struct pg_config pg;
+    struct trace_config trace;
 };
 
 extern const struct option commit_options[];
@@ -48,8 +50,10 @@ struct record record_of_message(const rd_kafka_message_t *message);
 /* One record of a batch, with what became of it. */
 struct entry {
     rd_kafka_message_t *message; /* owned by the batch */
-    bool left_out;  /* only its offset counts: it is no request, or not ours any more */
-    bool is_forget; /* somebody is to be forgotten before its offset moves */
+    int64_t read_us;             /* monotonic */
+    bool left_out;    /* only its offset counts: it is no request, or not ours any more */
+    bool is_forget;   /* somebody is to be forgotten before its offset moves */
+    bool is_redriven; /* an operator has sent it back: if it failed, it is tried once more */
     struct request request;
     struct result result;
 };
@@ -57,13 +61,16 @@ struct entry {
 /* Records on their way to Kafka, counted down as it acknowledges them. */
 struct acks {
     size_t waiting;
+    struct span *spans; /* end when nothing waits any more */
+    size_t span_count, span_room;
 };
 
 /* Records in the order they were read; those of one partition are in the order of its log. */
 struct batch {
     struct entry *entries; /* batch_size of them */
     size_t count;
-    struct acks dead; /* those of its records that were sent to vote.dead */
+    struct acks dead;             /* those of its records that were sent to vote.dead */
+    int64_t sent_us, answered_us; /* the transaction that was the last to be applied of it */
 };
 
 /* A partition that is ours: where Postgres stands, as far as we know. */
@@ -76,6 +83,8 @@ struct position {
     int64_t
         restored_offset;  /* below it Redis may be ahead of an older database; 0: no such thing */
     int64_t read_offset;  /* behind the last record that was read; -1: none yet */
+    int64_t end_offset;   /* where the log ended when all of it had been read; -1: not known. What
+                             ends a transaction takes offsets before it that are no records. */
     int64_t read_ms;      /* when that record was made (wall clock) */
     struct buf known;     /* requests that may be at next_offset - 1, as it was at the start */
     int64_t known_offset; /* that offset; -1: nothing is to be compared */
@@ -137,6 +146,7 @@ struct commit {
     struct admin admin;
     struct admin_check *kafka_check, *postgres_check, *redis_check;
     struct commit_metrics metrics;
+    struct tracer *tracer; /* NULL: none */
     struct stop stop;
     struct error failure; /* its code is set when there is no going on */
     rd_kafka_t *consumer, *producer;
@@ -210,11 +220,19 @@ void place_anew(struct commit *commit, int32_t partition);
 
 /* forget.c: who is not to be remembered */
 
-bool batch_has_forget(const struct batch *batch);
-
 /* Forgets everybody whom the batch has a wish of, in transactions of their own: only then may its
  * offsets move. Doing it twice does no harm. False when Postgres cannot do it now. */
 bool forget_entries(struct commit *commit, const struct batch *batch, struct error *error)
+    __attribute__((warn_unused_result));
+
+/* reopen.c: what failed, and was sent back to be tried once more */
+
+/* vote-replay --redrive has sent this very copy, and not a replay of it. */
+bool entry_is_redriven(const rd_kafka_message_t *message);
+
+/* Takes the failures of the batch's redriven requests out of the ledger. Doing it twice does no
+ * harm. False when Postgres cannot do it now. */
+bool reopen_entries(struct commit *commit, const struct batch *batch, struct error *error)
     __attribute__((warn_unused_result));
 
 /* apply.c: the transaction */
@@ -232,6 +250,9 @@ void apply_await(struct commit *commit); /* until apply_receive will not wait */
 enum apply apply_receive(struct commit *commit, struct batch *batch, size_t from, size_t to,
                          struct error *error) __attribute__((warn_unused_result));
 
+/* From accepted_at to committed_at. */
+int64_t result_latency_us(const struct result *result);
+
 /* Applies one request again that was parked. */
 enum apply apply_again(struct commit *commit, const struct record *record,
                        const struct request *request, struct result *result, struct error *error)
@@ -248,14 +269,31 @@ bool announce_open(struct commit *commit, struct error *error) __attribute__((wa
 void announce_close(struct commit *commit);
 void announce_entries(struct commit *commit, const struct batch *batch, size_t from, size_t to);
 
-/* Sends one result. `traceparent` continues the request's trace; NULL starts one. `acks` (NULL:
- * nobody waits) is counted up, and down again by Kafka's acknowledgement. */
-void announce_result(struct commit *commit, const struct result *result, const char *traceparent,
-                     struct acks *acks);
+/* Sends one result, in the trace of `parent`; NULL starts one. `acks` (NULL: nobody waits) is
+ * counted up, and down again by Kafka's acknowledgement. */
+void announce_result(struct commit *commit, const struct result *result,
+                     const struct trace_context *parent, struct acks *acks);
 
 /* Serves delivery reports and commits, a few times a second, the offsets that all results before
  * have been acknowledged for. Waits up to `wait_ms` for outstanding ones, and commits then. */
 void announce_serve(struct commit *commit, int wait_ms);
+
+/* spans.c: what the trace of a vote shows of this stage */
+
+/* Ends the span now, or, with `acks`, when all that waits is acknowledged. */
+void span_end_with(struct commit *commit, struct span *span, struct acks *acks);
+
+/* Ends those that were kept for it; `arrived`: Kafka has acknowledged all. */
+void acks_end_spans(struct commit *commit, struct acks *acks, bool arrived);
+
+/* Begins the span of a vote that was committed in the batch's transaction. `shared` is that of the
+ * transaction itself, which begins with the first of its votes that is recorded. */
+void vote_span_begin(struct commit *commit, const struct batch *batch, const struct entry *entry,
+                     struct span *shared, struct span *vote);
+
+/* Begins the span of a record on its way to `topic`. */
+void send_span_begin(struct commit *commit, struct span *send, const char *topic,
+                     const struct trace_context *parent, const char *request_id);
 
 /* dead.c: vote.dead */
 

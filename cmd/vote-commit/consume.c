@@ -52,6 +52,8 @@ bool consume_open(struct commit *commit, struct error *error)
                            "error",
                            "partition.assignment.strategy",
                            "cooperative-sticky",
+                           "enable.partition.eof",
+                           "true",
                            "fetch.wait.max.ms",
                            "100",
                            "session.timeout.ms",
@@ -88,8 +90,11 @@ void consume_close(struct commit *commit)
 static void consume_notice(struct commit *commit, const rd_kafka_message_t *notice)
 {
     char why[200];
-    if (notice->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+    if (notice->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        if (notice->partition < PARTITIONS_MAX)
+            commit->positions[notice->partition].end_offset = notice->offset;
         return;
+    }
     LOG_EVENT(commit->log, LOG_WARN, "kafka", LOG_STR("error", rd_kafka_message_errstr(notice)));
     if (notice->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
         commit->must_rewind = true;
@@ -112,6 +117,7 @@ static bool consume_take(struct commit *commit, struct batch *batch, rd_kafka_me
     struct position *position = &commit->positions[message->partition];
     position->read_offset = message->offset + 1;
     position->read_ms = rd_kafka_message_timestamp(message, NULL);
+    batch->entries[batch->count].read_us = clock_mono_us();
     batch->entries[batch->count++].message = message;
     return true;
 }
@@ -130,7 +136,9 @@ void consume_batch(struct commit *commit, struct batch *batch, int wait_ms)
 /* A record that slips through a pause must come again: skipping it would lose a vote. */
 static void consume_put_back(struct commit *commit, rd_kafka_message_t *message)
 {
-    if (!message->err) {
+    if (message->err) {
+        consume_notice(commit, message);
+    } else {
         rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
         rd_kafka_topic_partition_list_add(list, TOPIC_REQUESTS, message->partition)->offset =
             message->offset;

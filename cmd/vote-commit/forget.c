@@ -35,15 +35,6 @@ static const char standing_sql[] =
 
 static const char rename_sql[] = "select vote.forget_log($1, $2, $3)";
 
-bool batch_has_forget(const struct batch *batch)
-{
-    for (size_t i = 0; i < batch->count; i++) {
-        if (batch->entries[i].is_forget)
-            return true;
-    }
-    return false;
-}
-
 static PGresult *wish_query(struct commit *commit, const struct wish *wish, const char *sql,
                             int count, struct error *error)
 {

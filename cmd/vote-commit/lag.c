@@ -16,15 +16,20 @@ static void oldest_of_batch(const struct batch *batch, int64_t oldest_ms[PARTITI
     }
 }
 
+static int64_t largest(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What was read and is not applied, and what was not read. */
 static int64_t partition_lag(struct commit *commit, int32_t partition)
 {
-    int64_t low, high, applied = commit->positions[partition].next_offset;
-    rd_kafka_resp_err_t code =
-        rd_kafka_get_watermark_offsets(commit->consumer, TOPIC_REQUESTS, partition, &low, &high);
-    int64_t read = commit->positions[partition].read_offset;
-    if (code || high < read)
-        high = read;
-    return high > applied ? high - applied : 0;
+    const struct position *position = &commit->positions[partition];
+    int64_t low, high, applied = position->next_offset;
+    int64_t seen = largest(largest(position->read_offset, position->end_offset), applied);
+    if (rd_kafka_get_watermark_offsets(commit->consumer, TOPIC_REQUESTS, partition, &low, &high))
+        high = seen;
+    return largest(position->read_offset - applied, 0) + largest(high - seen, 0);
 }
 
 static void lag_tell(struct commit *commit, const int64_t oldest_ms[PARTITIONS_MAX])

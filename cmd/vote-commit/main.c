@@ -11,6 +11,7 @@ int main(int argc, char **argv)
         {"Kafka", kafka_options, KAFKA_OPTION_COUNT, &config.kafka},
         {"Redis", redis_options, 1, &config.redis}, /* its timeout has a default of our own */
         {"Postgres", pg_options, PG_OPTION_COUNT, &config.pg},
+        {"Traces", otlp_options, OTLP_OPTION_COUNT, &config.trace},
     };
     const struct tool tool = {
         .name = "vote-commit",

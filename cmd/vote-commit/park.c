@@ -186,7 +186,8 @@ static void row_conclude(struct commit *commit, const struct parked_row *row,
                          const struct result *result)
 {
     struct parked *parked = &commit->parked;
-    char traceparent[TRACEPARENT_SIZE];
+    struct trace_context parent;
+    bool is_known = kafka_trace_context(row->record.headers, &parent);
     struct death death = {.reason = DEAD_REFUSED,
                           .text = row->reason,
                           .sqlstate = row->sqlstate,
@@ -195,8 +196,7 @@ static void row_conclude(struct commit *commit, const struct parked_row *row,
     if (result->outcome == OUTCOME_FAILED &&
         !dead_letter(commit, &row->record, &death, &parked->acks))
         return;
-    kafka_traceparent(row->record.headers, traceparent);
-    announce_result(commit, result, traceparent, &parked->acks);
+    announce_result(commit, result, is_known ? &parent : NULL, &parked->acks);
     settle_result(commit, &row->record, result);
     pg_array_int(&parked->partitions, row->record.partition);
     pg_array_int(&parked->offsets, row->record.offset);
@@ -318,6 +318,7 @@ static void park_finish(struct commit *commit)
     if (!gone)
         log_error(commit->log, LOG_WARN, "parked records will be announced again", &error);
     PQclear(gone);
+    acks_end_spans(commit, &parked->acks, true);
     buf_clear(&parked->partitions);
     buf_clear(&parked->offsets);
     parked->running = false;

@@ -23,6 +23,7 @@ static const char unlock_sql[] = "select pg_advisory_unlock(hashtext('vote.outbo
 static void relay_unlock(struct commit *commit)
 {
     struct error error;
+    acks_end_spans(commit, &commit->relay.acks, true);
     PQclear(pg_query(&commit->side_pg, unlock_sql, 0, NULL, &error));
     buf_clear(&commit->relay.ids);
     commit->relay.running = false;
@@ -59,17 +60,26 @@ static bool relay_send(struct commit *commit, PGresult *rows, int row)
 {
     struct relayed relayed;
     struct error error;
+    struct trace_context parent;
+    struct span span;
     char traceparent[TRACEPARENT_SIZE];
     const char *value = PQgetvalue(rows, row, 2);
     if (!relayed_read(&relayed, rows, row, &error)) {
         log_error(commit->log, LOG_ERROR, "vote.outbox holds a row that is no event", &error);
         return false;
     }
-    traceparent_continue(PQgetvalue(rows, row, 3), traceparent);
+    bool is_known = trace_context_parse(&parent, PQgetvalue(rows, row, 3));
+    send_span_begin(commit, &span, relayed.topic, is_known ? &parent : NULL,
+                    relayed.request.request_id);
+    trace_context_format(&span.context, traceparent);
     rd_kafka_headers_t *headers = kafka_event_headers(
         relayed.type, relayed.source, relayed.request.request_id, relayed.time_ms, traceparent);
-    return !kafka_send(commit->producer, relayed.topic, PQgetvalue(rows, row, 1), value,
-                       strlen(value), headers, &commit->relay.acks);
+    rd_kafka_resp_err_t code = kafka_send(commit->producer, relayed.topic, PQgetvalue(rows, row, 1),
+                                          value, strlen(value), headers, &commit->relay.acks);
+    if (code)
+        span_fail(&span);
+    span_end_with(commit, &span, code ? NULL : &commit->relay.acks);
+    return !code;
 }
 
 static void relay_start(struct commit *commit)

@@ -49,7 +49,8 @@ static bool partition_is_applied(struct sweep *sweep, int32_t partition)
         sweep->commit->consumer, TOPIC_REQUESTS, partition, &low, &high, QUERY_TIMEOUT_MS);
     const struct position *position = &sweep->commit->positions[partition];
     bool applied = !code && position->assigned &&
-                   (position->read_offset >= high || position->next_offset >= high || low == high);
+                   (position->read_offset >= high || position->next_offset >= high ||
+                    position->end_offset >= high || low == high);
     sweep->applied[partition] = applied ? 1 : 2;
     return applied;
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 
 enum { LIMIT_PRESET = 20, LIMIT_MAX = 100, OWN_US = 1000 * 1000, PROVISIONAL_MS = 1000 };
+enum { LEADERBOARD_BYTES_MAX = 64 * 1024 };
 
 /* What this process read last, by limit. */
 struct own_answer {
@@ -75,7 +76,7 @@ static enum cache cache_get(struct ingest *ingest, int64_t limit, struct buf *bo
     redis_add(&batch, KEY_LEADERBOARD_MARK, "GET " KEY_LEADERBOARD_MARK);
     bool answered = redis_run(ingest->redis, &batch, &error);
     const redisReply *reply = redis_reply(&batch, 0);
-    bool hit = answered && reply->type == REDIS_REPLY_STRING;
+    bool hit = answered && reply->type == REDIS_REPLY_STRING && reply->len <= LEADERBOARD_BYTES_MAX;
     if (hit)
         buf_put(body, reply->str, reply->len);
     mark_read(redis_reply(&batch, 1), mark);

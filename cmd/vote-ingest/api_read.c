@@ -3,8 +3,11 @@
 #include "vote-ingest/ingest.h"
 
 #include "base/clock.h"
+#include "base/units.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The members of a status in the order they are shown; the kind says how. */
@@ -31,6 +34,20 @@ enum { STATUS_MEMBERS = sizeof status_members / sizeof *status_members };
 enum { MEMBER_STATE = 1, MEMBER_ACCEPTED_AT = 5 }; /* in that order */
 enum { PENDING_LONG_MS = 2000 };
 
+/* What is no number is null: Redis keeps text, and others may write it. */
+static void number_put(struct buf *body, const char *name, const char *value)
+{
+    int64_t whole;
+    char *end = "";
+    double real = value ? strtod(value, &end) : 0;
+    if (value && units_parse_int(value, &whole))
+        buf_member_int(body, name, whole);
+    else if (value && *value && !*end && isfinite(real))
+        buf_member_double(body, name, real);
+    else
+        buf_member_text(body, name, NULL);
+}
+
 /* values[0] is the owner's user id, then one value for each member (NULL: null). */
 static void status_reply(struct http_request *request, const struct token *token,
                          const char *const values[STATUS_MEMBERS + 1])
@@ -43,13 +60,10 @@ static void status_reply(struct http_request *request, const struct token *token
     buf_text(&body, "{\"status\":\"success\",\"data\":{");
     for (size_t i = 0; i < STATUS_MEMBERS; i++) {
         const char *value = values[i + 1];
-        bool number = status_members[i].kind == MEMBER_NUMBER && value && *value;
-        if (number) {
-            buf_member(&body, status_members[i].name);
-            buf_text(&body, value);
-        } else {
+        if (status_members[i].kind == MEMBER_NUMBER)
+            number_put(&body, status_members[i].name, value);
+        else
             buf_member_text(&body, status_members[i].name, value && *value ? value : NULL);
-        }
     }
     buf_text(&body, "}}");
     http_reply(request, 200, "application/json", "Cache-Control: no-store\r\n", body.data,

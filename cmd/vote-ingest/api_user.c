@@ -129,6 +129,7 @@ static void recents_read(struct user_list *list)
         recent->project_id = reply->element[2 * i]->str;
         if (sscanf(reply->element[2 * i + 1]->str, "%d,%" SCNd64 ",%" SCNd64, &recent->value,
                    &recent->accepted_at_ms, &recent->seq) == 3 &&
+            id_is_valid(recent->project_id, strlen(recent->project_id)) &&
             list_has_id(list, recent->project_id))
             list->recent_count++;
     }
@@ -137,14 +138,14 @@ static void recents_read(struct user_list *list)
 static void list_add(struct user_list *list, const char *project_id, int value, int64_t updated_ms)
 {
     char updated_at[CLOCK_TEXT_SIZE];
-    if (value == 0)
+    if (vote_type_from(value) == VOTE_NONE)
         return;
     clock_format_ms(updated_ms, updated_at);
     if (list->votes.size)
         buf_char(&list->votes, ',');
     buf_char(&list->votes, '{');
     buf_member_text(&list->votes, "project_id", project_id);
-    buf_member_text(&list->votes, "vote_type", vote_type_name((enum vote_type)value));
+    buf_member_text(&list->votes, "vote_type", vote_type_name(vote_type_from(value)));
     buf_member_text(&list->votes, "updated_at", updated_at);
     buf_char(&list->votes, '}');
     list->shown++;

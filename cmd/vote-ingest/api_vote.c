@@ -189,8 +189,28 @@ void click_wake(struct click *click)
         sem_post(&click->woken);
 }
 
-static void click_start(struct click *click, struct ingest *ingest, const struct token *token,
-                        const struct http_request *http)
+/* The caller's trace goes on, or one begins. A call that is refused as malformed has none. */
+static void click_trace(struct click *click, const struct http_request *http, int64_t start_us)
+{
+    struct trace_context caller;
+    bool is_known = trace_context_parse(&caller, http_header(http, "traceparent"));
+    span_begin(click->ingest->tracer, &click->post, "POST /api/votes", SPAN_SERVER,
+               is_known ? &caller : NULL, start_us);
+    span_text(&click->post, "http.request.method", "POST");
+    span_text(&click->post, "http.route", "/api/votes");
+}
+
+static void click_end_trace(struct click *click, const struct http_request *http)
+{
+    struct span *post = &click->post;
+    span_text(post, "vote.request_id", click->request.request_id); /* a retry has its first one's */
+    span_number(post, "http.response.status_code", http->status);
+    if (http->status >= 500)
+        span_fail(post);
+    span_end(click->ingest->tracer, post, clock_mono_us());
+}
+
+static void click_start(struct click *click, struct ingest *ingest, const struct token *token)
 {
     struct request *vote = &click->request;
     click->ingest = ingest;
@@ -202,7 +222,6 @@ static void click_start(struct click *click, struct ingest *ingest, const struct
     vote->vote_type = click->body.vote_type;
     vote->accepted_at_ms = clock_wall_ms();
     click->redis_until_us = clock_mono_us() + ingest->config->redis.timeout_us;
-    traceparent_continue(http_header(http, "traceparent"), click->traceparent);
 }
 
 static void click_run(struct http_request *http, struct click *click, int64_t start_us)
@@ -214,6 +233,7 @@ static void click_run(struct http_request *http, struct click *click, int64_t st
     int64_t latency_us = clock_mono_us() - start_us;
     metric_add(ingest->metrics.accepted[click->request.action], 1);
     histogram_record(ingest->metrics.latency_us, latency_us);
+    span_exemplar(&click->post, ingest->metrics.latency_us, latency_us);
     totals_accepted(ingest->totals, latency_us);
     LOG_EVENT(ingest->log, LOG_DEBUG, "accepted", LOG_STR("request_id", click->request.request_id),
               LOG_REAL("latency_ms", (double)latency_us / 1000));
@@ -231,8 +251,10 @@ void api_post_vote(struct http_request *http)
         return;
     /* More than can be carried is told so at once: a queue would only make everybody wait. */
     if (atomic_fetch_add(&ingest->in_flight, 1) < ingest->config->max_in_flight) {
-        click_start(&click, ingest, &token, http);
+        click_start(&click, ingest, &token);
+        click_trace(&click, http, start_us);
         click_run(http, &click, start_us);
+        click_end_trace(&click, http);
         sem_destroy(&click.woken);
     } else {
         error_set(&busy, ERROR_RETRY, "more than --max-in-flight votes at once");

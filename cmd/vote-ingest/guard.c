@@ -2,6 +2,7 @@
  * the user's own keys. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-ingest/ingest.h"
 
+#include "base/clock.h"
 #include "vote/scripts.h"
 
 #include <inttypes.h>
@@ -113,17 +114,24 @@ enum guard guard_check(struct ingest *ingest, struct click *click, struct quota 
 {
     struct buf body = {0};
     struct error error;
+    struct span span;
     enum guard verdict = GUARD_GO;
     *quota = (struct quota){0};
     if (!ingest->config->rate_limit.count && !click->idempotency_key)
         return GUARD_GO;
+    span_begin(ingest->tracer, &span, "redis guard", SPAN_CLIENT, &click->post.context,
+               clock_mono_us());
     body_describe(&click->body, &body);
     guard_add(ingest, click, &body);
     click->redis.deadline_us = click->redis_until_us;
     if (redis_run(ingest->redis, &click->redis, &error)) {
         quota->known = ingest->config->rate_limit.count > 0;
         verdict = guard_read(click, redis_reply(&click->redis, 0), quota, answer);
+    } else {
+        span_fail(&span);
     }
+    span_text(&span, "db.system.name", "redis");
+    span_end(ingest->tracer, &span, clock_mono_us());
     redis_batch_clear(&click->redis);
     buf_free(&body);
     return verdict;

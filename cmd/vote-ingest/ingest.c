@@ -3,12 +3,11 @@
 #include "vote-ingest/ingest.h"
 
 #include "base/clock.h"
-#include "base/stop.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { TURN_US = 1000 * 1000, PROBE_TIMEOUT_MS = 1000 };
+enum { TURN_US = 1000 * 1000, IN_HAND_US = 20 * 1000, PROBE_TIMEOUT_MS = 1000 };
 
 static const char *const unknown_choices[] = {"reject", "create", NULL};
 
@@ -48,8 +47,6 @@ const struct option ingest_options[] = {
     {.name = "leaderboard-ttl", .type = OPTION_DURATION, AT(leaderboard_ttl_us), .preset = "10s",
      .argument = "DURATION", .min = 1000, .max = 86400000000,
      .summary = "how long the leaderboard is cached"},
-    {.name = "drain-timeout", .type = OPTION_DURATION, AT(drain_timeout_us), .preset = "10s",
-     .argument = "DURATION", .summary = "longest wait for requests in hand at the stop"},
 };
 /* clang-format on */
 const size_t ingest_option_count = sizeof ingest_options / sizeof *ingest_options;
@@ -76,6 +73,8 @@ static void register_answers(struct ingest_metrics *metrics, struct metrics *all
     for (int i = 0; i < 4; i++)
         metrics->accepted[i] = metrics_counter(
             all, "vote_accepted_total", "Votes that were made durable and answered.", labels[i]);
+    metrics->errors = metrics_counter(all, "vote_errors_total",
+                                      "Votes that could not be taken: answered with 5xx.", NULL);
     metrics->refused_client = metrics_counter(all, "vote_refused_total",
                                               "Calls answered with an error.", "class=\"client\"");
     metrics->refused_server = metrics_counter(all, "vote_refused_total",
@@ -210,21 +209,48 @@ static bool ingest_open(struct ingest *ingest, struct error *error)
                                            .cors_origins = config->cors_origins,
                                            .context = ingest,
                                            .refuse = problem_refuse};
-    return demo_open(ingest, error) && redis_open(&ingest->redis, &config->redis, error) &&
+    return tracer_open(&ingest->tracer, &config->trace, ingest->admin.metrics, ingest->log,
+                       error) &&
+           demo_open(ingest, error) && redis_open(&ingest->redis, &config->redis, error) &&
            publish_open(ingest, error) &&
            admin_start(&ingest->admin, config->admin_listen, error) &&
            http_start(&ingest->http, &settings, error);
+}
+
+static void ingest_attend(struct ingest *ingest)
+{
+    admin_beat(&ingest->admin);
+    ingest_probe(ingest);
+    totals_flush(ingest);
 }
 
 static void ingest_serve(struct ingest *ingest, struct stop *stop)
 {
     LOG_EVENT(ingest->log, LOG_INFO, "listening", LOG_STR("address", ingest->config->listen),
               LOG_STR("admin", ingest->config->admin_listen));
-    do {
-        admin_beat(&ingest->admin);
-        ingest_probe(ingest);
-        totals_flush(ingest);
-    } while (!stop_wait(stop, -1, clock_mono_us() + TURN_US));
+    do
+        ingest_attend(ingest);
+    while (!stop_wait(stop, -1, clock_mono_us() + TURN_US));
+}
+
+static int64_t sooner(int64_t one_us, int64_t other_us)
+{
+    return one_us < other_us ? one_us : other_us;
+}
+
+/* A balancer takes a while to see that we are not ready: until then what it sends is served, and
+ * each answer takes its connection away. Whoever still speaks after that is waited for. */
+static void ingest_drain(struct ingest *ingest, struct stop *stop)
+{
+    int64_t begin_us = clock_mono_us(), leave_us = begin_us + ingest->config->drain.delay_us,
+            end_us = begin_us + ingest->config->drain.timeout_us;
+    http_drain(ingest->http);
+    while (stop_asked(stop) < 2 && clock_mono_us() < leave_us) {
+        ingest_attend(ingest);
+        stop_wait(stop, -1, sooner(leave_us, clock_mono_us() + TURN_US));
+    }
+    while (stop_asked(stop) < 2 && http_in_hand(ingest->http) && clock_mono_us() < end_us)
+        stop_wait(stop, -1, clock_mono_us() + IN_HAND_US);
 }
 
 /* Votes are taken as long as there is a state to answer from and a place to keep them. */
@@ -269,7 +295,8 @@ bool ingest_run(void *config, const struct options *options, struct log *log, st
 {
     (void)options;
     struct stop stop;
-    if (!token_config_settle(&((struct ingest_config *)config)->tokens, error) ||
+    struct ingest_config *settings = config;
+    if (!token_config_settle(&settings->tokens, error) || !drain_check(&settings->drain, error) ||
         !stop_open(&stop, error))
         return false;
     struct ingest *ingest = ingest_new(config, log);
@@ -278,11 +305,14 @@ bool ingest_run(void *config, const struct options *options, struct log *log, st
         ingest_serve(ingest, &stop);
     LOG_EVENT(log, LOG_INFO, "stopping");
     atomic_store(&ingest->admin.draining, 1);
+    if (opened)
+        ingest_drain(ingest, &stop);
     http_stop(ingest->http); /* requests in hand are answered: each waits for its own outcome */
     publish_close(ingest);
     if (ingest->redis)
         totals_flush(ingest);
     redis_close(ingest->redis);
+    tracer_close(ingest->tracer);
     admin_stop(&ingest->admin);
     ingest_free(ingest);
     stop_close(&stop);

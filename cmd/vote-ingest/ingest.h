@@ -9,9 +9,11 @@
 #include "base/log.h"
 #include "base/option.h"
 #include "base/pool.h"
+#include "base/stop.h"
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "redis/redis.h"
+#include "trace/trace.h"
 #include "vote-ingest/breaker.h"
 #include "vote/event.h"
 #include "vote/keys.h"
@@ -39,12 +41,13 @@ struct ingest_config {
     int64_t database_connections;
     int64_t database_timeout_us;
     int64_t kafka_timeout_us;
-    int64_t drain_timeout_us;
+    struct drain_config drain;
     int64_t leaderboard_ttl_us;
     int unknown_project; /* enum unknown_project */
     struct kafka_config kafka;
     struct redis_config redis;
     struct pg_config pg;
+    struct trace_config trace;
 };
 
 extern const struct option ingest_options[];
@@ -52,7 +55,7 @@ extern const size_t ingest_option_count;
 
 struct ingest_metrics {
     struct metric *accepted[4]; /* by enum vote_action */
-    struct metric *refused_client, *refused_server, *limited, *replayed;
+    struct metric *errors, *refused_client, *refused_server, *limited, *replayed;
     struct metric *without_redis, *synchronous, *in_flight, *breaker;
     struct histogram *latency_us;
     struct histogram *kafka_us;
@@ -81,6 +84,7 @@ struct ingest {
     struct breaker breaker;
     struct leaderboard *leaderboard;
     struct totals *totals;
+    struct tracer *tracer; /* NULL: none */
     pthread_t delivery_thread;
     _Atomic int delivery_stop;
 };
@@ -131,16 +135,16 @@ struct click {
     int64_t redis_until_us;      /* Redis is not waited for behind this (monotonic) */
     int64_t upvotes, downvotes;  /* as shown after the click */
     int64_t version;             /* of the commit in sync mode, else 0 */
-    char traceparent[TRACEPARENT_SIZE];
-    struct redis_batch redis;  /* for one question after the other */
-    struct redis_batch record; /* on its way while Kafka is waited for */
+    struct span post, send;      /* the whole call, and from the send to Kafka's acknowledgement */
+    struct redis_batch redis;    /* for one question after the other */
+    struct redis_batch record;   /* on its way while Kafka is waited for */
     struct ingest *ingest;
     sem_t
         woken; /* its worker thread sleeps once a vote: from the step to Kafka's acknowledgement */
     _Atomic int left;  /* of what that sleep waits for */
     bool is_published; /* Kafka was given the event; `delivery` is how it went, in the end */
     rd_kafka_resp_err_t delivery;
-    int64_t published_us; /* monotonic */
+    int64_t stepped_us, published_us, delivered_us; /* monotonic */
 };
 
 void click_sleep(struct click *click);
@@ -259,7 +263,7 @@ void problem_reply(struct http_request *request, int status, const char *type, c
 /* Answers 503 temporary-reduced-capacity with Retry-After, and logs why. */
 void problem_unavailable(struct http_request *request, const struct error *error);
 
-/* Answers 404 and 405 for the router. */
+/* Answers 400, 404 and 405 for the router. */
 void problem_refuse(struct http_request *request, int status, const char *allow);
 
 /* The routes, in api_*.c. */

@@ -51,8 +51,8 @@ static void step_read(struct click *click, const redisReply *reply)
 {
     struct request *request = &click->request;
     request->seq = redis_reply_int(reply->element[1]);
-    request->previous = (enum vote_type)redis_reply_int(reply->element[2]);
-    request->vote_type = (enum vote_type)redis_reply_int(reply->element[3]);
+    request->previous = vote_type_from(redis_reply_int(reply->element[2]));
+    request->vote_type = vote_type_from(redis_reply_int(reply->element[3]));
     request->action = vote_action_between(request->previous, request->vote_type);
     click->upvotes = redis_reply_int(reply->element[4]);
     click->downvotes = redis_reply_int(reply->element[5]);
@@ -66,6 +66,7 @@ static void step_on_reply(struct redis_batch *batch)
 {
     struct click *click = batch->owner;
     const redisReply *reply = redis_reply(batch, batch->count - 1);
+    click->stepped_us = clock_mono_us();
     if (reply && reply->elements >= 6) {
         step_read(click, reply);
         if (publish_start(click->ingest, click))
@@ -76,6 +77,9 @@ static void step_on_reply(struct redis_batch *batch)
 
 static enum step optimistic_step(struct ingest *ingest, struct click *click, struct error *error)
 {
+    struct span span;
+    span_begin(ingest->tracer, &span, "redis step", SPAN_CLIENT, &click->post.context,
+               clock_mono_us());
     step_add(ingest, click);
     click->redis.deadline_us = click->redis_until_us;
     click->redis.then = step_on_reply;
@@ -84,9 +88,27 @@ static enum step optimistic_step(struct ingest *ingest, struct click *click, str
     redis_submit(ingest->redis, &click->redis);
     click_sleep(click);
     bool answered = redis_outcome(&click->redis, error);
+    span_text(&span, "db.system.name", "redis");
+    if (!answered)
+        span_fail(&span);
+    span_end(ingest->tracer, &span, click->stepped_us);
     click->redis.then = NULL;
     redis_batch_clear(&click->redis);
     return click->in_redis ? STEP_TAKEN : answered ? STEP_MISSING : STEP_NO_REDIS;
+}
+
+static enum optimistic optimistic_load(struct ingest *ingest, struct click *click,
+                                       struct error *error)
+{
+    struct span span;
+    span_begin(ingest->tracer, &span, "postgres load", SPAN_CLIENT, &click->post.context,
+               clock_mono_us());
+    enum optimistic loaded = load_project(ingest, click, error);
+    span_text(&span, "db.system.name", "postgresql");
+    if (loaded == OPTIMISTIC_UNAVAILABLE)
+        span_fail(&span);
+    span_end(ingest->tracer, &span, clock_mono_us());
+    return loaded;
 }
 
 enum optimistic optimistic_vote(struct ingest *ingest, struct click *click, struct error *error)
@@ -97,7 +119,7 @@ enum optimistic optimistic_vote(struct ingest *ingest, struct click *click, stru
             return OPTIMISTIC_OK;
         if (step == STEP_NO_REDIS)
             break;
-        enum optimistic loaded = load_project(ingest, click, error);
+        enum optimistic loaded = optimistic_load(ingest, click, error);
         if (loaded == OPTIMISTIC_UNKNOWN_PROJECT)
             return loaded;
         if (loaded == OPTIMISTIC_UNAVAILABLE)

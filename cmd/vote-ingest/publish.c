@@ -13,6 +13,7 @@ static void publish_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *
     (void)producer, (void)opaque;
     struct click *click = message->_private;
     click->delivery = message->err;
+    click->delivered_us = clock_mono_us();
     click_wake(click);
 }
 
@@ -72,10 +73,12 @@ static rd_kafka_resp_err_t publish_send(struct ingest *ingest, struct click *cli
 {
     const struct request *request = &click->request;
     struct buf json = {0};
+    char traceparent[TRACEPARENT_SIZE];
+    trace_context_format(&click->send.context, traceparent);
     request_encode(request, &json);
     rd_kafka_headers_t *headers =
         kafka_event_headers("vote.requested.v1", "/vote-ingest", request->request_id,
-                            request->accepted_at_ms, click->traceparent);
+                            request->accepted_at_ms, traceparent);
     rd_kafka_resp_err_t code = kafka_send(ingest->producer, TOPIC_REQUESTS, request->project_id,
                                           json.data, json.size, headers, click);
     buf_free(&json);
@@ -92,6 +95,8 @@ bool publish_start(struct ingest *ingest, struct click *click)
     if (!breaker_allows(&ingest->breaker))
         return false;
     click->published_us = clock_mono_us();
+    span_begin(ingest->tracer, &click->send, "send " TOPIC_REQUESTS, SPAN_PRODUCER,
+               &click->post.context, click->published_us);
     click->left = 2;
     click->is_published = true; /* before the send: its report may come at once, to the worker */
     if (!publish_send(ingest, click)) {
@@ -104,11 +109,25 @@ bool publish_start(struct ingest *ingest, struct click *click)
     return false;
 }
 
+static void publish_end_trace(struct ingest *ingest, struct click *click)
+{
+    struct span *send = &click->send;
+    span_text(send, "messaging.system", "kafka");
+    span_text(send, "messaging.destination.name", TOPIC_REQUESTS);
+    span_text(send, "vote.request_id", click->request.request_id);
+    if (click->delivery)
+        span_fail(send);
+    span_end(ingest->tracer, send, click->delivered_us);
+}
+
 static rd_kafka_resp_err_t publish_finish(struct ingest *ingest, struct click *click)
 {
     optimistic_recorded(ingest, click);
     breaker_report(&ingest->breaker, !click->delivery);
-    histogram_record(ingest->metrics.kafka_us, clock_mono_us() - click->published_us);
+    int64_t kafka_us = clock_mono_us() - click->published_us;
+    histogram_record(ingest->metrics.kafka_us, kafka_us);
+    span_exemplar(&click->send, ingest->metrics.kafka_us, kafka_us);
+    publish_end_trace(ingest, click);
     return click->delivery;
 }
 

@@ -16,14 +16,17 @@ static const char sync_sql[] =
     "  from vote.apply_now($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
 /* What the relay sends as the record's headers beside those every event has. */
-static void headers_encode(const struct click *click, struct buf *json)
+static void headers_encode(const struct span *span, struct buf *json)
 {
+    char traceparent[TRACEPARENT_SIZE];
+    trace_context_format(&span->context, traceparent);
     buf_char(json, '{');
-    buf_member_text(json, "traceparent", click->traceparent);
+    buf_member_text(json, "traceparent", traceparent);
     buf_char(json, '}');
 }
 
-static PGresult *sync_query(struct pg *pg, const struct click *click, struct error *error)
+static PGresult *sync_query(struct pg *pg, const struct click *click, const struct span *span,
+                            struct error *error)
 {
     const struct request *request = &click->request;
     struct buf event = {0}, headers = {0};
@@ -33,7 +36,7 @@ static PGresult *sync_query(struct pg *pg, const struct click *click, struct err
     snprintf(seq, NUMBER_SIZE, "%lld", (long long)request->seq);
     clock_format_ms(request->accepted_at_ms, accepted_at);
     request_encode(request, &event);
-    headers_encode(click, &headers);
+    headers_encode(span, &headers);
     const char *parameters[PARAMETERS] = {request->request_id,
                                           request->user_id,
                                           request->project_id,
@@ -69,8 +72,15 @@ bool sync_click(struct ingest *ingest, struct click *click, struct error *error)
     struct pg *pg = ingest_take_pg(ingest, error);
     if (!pg)
         return false;
-    PGresult *rows = sync_query(pg, click, error);
+    struct span span;
+    span_begin(ingest->tracer, &span, "postgres apply", SPAN_CLIENT, &click->post.context,
+               clock_mono_us());
+    PGresult *rows = sync_query(pg, click, &span, error);
     ingest_give_pg(ingest, pg);
+    span_text(&span, "db.system.name", "postgresql");
+    if (!rows)
+        span_fail(&span);
+    span_end(ingest->tracer, &span, clock_mono_us());
     if (!rows)
         return false;
     metric_add(ingest->metrics.synchronous, 1);

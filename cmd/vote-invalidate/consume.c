@@ -119,6 +119,7 @@ static void record_take(struct invalidate *invalidate, const rd_kafka_message_t 
         type[0] = '\0';
     if (result_decode(&result, &request, type, record->payload, record->len, &error)) {
         result_touch(invalidate, &result);
+        spans_add(invalidate, record, &request);
         return;
     }
     metric_add(invalidate->metrics.undecodable, 1);

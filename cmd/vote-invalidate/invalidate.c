@@ -6,6 +6,7 @@
 #include "vote-invalidate/invalidate.h"
 
 #include "base/clock.h"
+#include "base/secret.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,7 @@ const struct option invalidate_options[] = {
     {.name = "scan-max", .type = OPTION_INT, AT(scan_max), .preset = "1000000", .argument = "N",
      .min = 1000, .max = INT64_C(1000000000), .summary = "most keys a pattern looks at"},
     {.name = "http-url", .type = OPTION_LINES, AT(http_urls), .argument = "URL",
-     .summary = "an HTTP cache to purge; repeatable"},
+     .flags = OPTION_URL, .summary = "an HTTP cache to purge; repeatable"},
     {.name = "http-host", .type = OPTION_TEXT, AT(http_host), .argument = "NAME",
      .summary = "Host header of its calls"},
     {.name = "http-soft", .type = OPTION_SWITCH, AT(http_soft),
@@ -68,6 +69,7 @@ static bool templates_load(struct invalidate *invalidate, struct error *error)
 /* A name is a URL without the slash at its end: what is purged starts with one. */
 static bool target_add(struct invalidate *invalidate, char *url, struct error *error)
 {
+    char shown[SECRET_SHOWN_SIZE];
     size_t size = strlen(url);
     if ((strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) ||
         strpbrk(url, " \"\\@?#") || size > URL_MAX)
@@ -75,7 +77,7 @@ static bool target_add(struct invalidate *invalidate, char *url, struct error *e
             error, ERROR_CONFIG,
             "--http-url \"%s\": it is http://HOST[:PORT] or https://..., without user, "
             "query or blanks",
-            url);
+            secret_show(url, shown));
     if (invalidate->target_count == TARGETS_MAX)
         return error_set(error, ERROR_CONFIG, "--http-url: there may be %d", TARGETS_MAX - 1);
     if (url[size - 1] == '/')
@@ -144,7 +146,9 @@ static void invalidate_drain(struct invalidate *invalidate)
 static bool invalidate_serve(struct invalidate *invalidate, struct error *error)
 {
     const struct invalidate_config *config = invalidate->config;
-    if (!redis_open(&invalidate->redis, &config->redis, error) ||
+    if (!tracer_open(&invalidate->tracer, &config->trace, invalidate->admin.metrics,
+                     invalidate->log, error) ||
+        !redis_open(&invalidate->redis, &config->redis, error) ||
         !admin_start(&invalidate->admin, config->admin_listen, error) ||
         !consume_open(invalidate, error))
         return false;
@@ -173,6 +177,7 @@ static struct invalidate *invalidate_new(const struct invalidate_config *config,
     invalidate->redis_check = admin_add_check(&invalidate->admin, "redis");
     invalidate->http = http_new(config);
     progress_init(&invalidate->progress);
+    spans_init(invalidate);
     dirty_init(&invalidate->dirty, &invalidate->progress, config->debounce_us, config->max_wait_us,
                config->double_us);
     return invalidate;
@@ -182,6 +187,8 @@ static void invalidate_free(struct invalidate *invalidate)
 {
     sampler_close(invalidate->sampler);
     consume_close(invalidate);
+    spans_give_up(invalidate);
+    tracer_close(invalidate->tracer);
     admin_stop(&invalidate->admin);
     redis_close(invalidate->redis);
     http_free(invalidate->http);

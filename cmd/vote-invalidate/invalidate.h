@@ -9,8 +9,10 @@
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "redis/redis.h"
+#include "trace/trace.h"
 #include "vote-invalidate/dirty.h"
 #include "vote-invalidate/target.h"
+#include "vote/event.h"
 
 extern const char default_keys[]; /* pipelines/invalidate.keys */
 
@@ -18,6 +20,7 @@ struct invalidate_config {
     struct kafka_config kafka;
     struct redis_config redis;
     struct pg_config pg;
+    struct trace_config trace;
     const char *admin_listen, *group;
     const char *keys_file;
     const char *keys;      /* of --key, one a line; NULL: none */
@@ -41,11 +44,18 @@ struct invalidate_metrics {
     struct metric *purged[KINDS];
     struct metric *failures[TARGETS_MAX], *breaker[TARGETS_MAX];
     struct metric *records, *undecodable, *windows, *calls, *pending, *truncated;
-    struct metric *lag_records, *lag_us, *consistency;
+    struct metric *lag_records, *lag_us, *consistency, *checks_done, *checks_failed;
     struct histogram *latency_us;
 };
 
 enum { TARGET_REDIS = 0 };
+
+/* Votes whose keys are not all purged, and whose traces are recorded; in order of generations. */
+struct purge_span;
+struct purge_spans {
+    STAILQ_HEAD(, purge_span) waiting;
+    size_t count;
+};
 
 struct invalidate {
     const struct invalidate_config *config;
@@ -63,6 +73,9 @@ struct invalidate {
     struct redis *redis;
     struct http *http;
     struct sampler *sampler; /* NULL: none */
+
+    struct tracer *tracer; /* NULL: none */
+    struct purge_spans spans;
 
     rd_kafka_t *consumer;
     struct kafka_health kafka_health;
@@ -111,6 +124,20 @@ void http_run(struct http *http, void *context,
 /* sampler.c: a thread that samples projects now and then, for vote_state_consistency_ratio. */
 struct sampler *sampler_open(struct invalidate *invalidate);
 void sampler_close(struct sampler *sampler); /* NULL is fine */
+
+/* spans.c: what the trace of a vote shows of this stage: from the record to the purge of the last
+ * of its keys. */
+void spans_init(struct invalidate *invalidate);
+
+/* The result's keys were touched, and hold the newest generation or older ones. */
+void spans_add(struct invalidate *invalidate, const rd_kafka_message_t *record,
+               const struct request *request);
+
+/* Ends those whose keys are all purged; a round that began at `round_us` was the last for them. */
+void spans_settle(struct invalidate *invalidate, int64_t round_us);
+
+/* Ends all of them as failed: the next owner of their partitions purges their keys. */
+void spans_give_up(struct invalidate *invalidate);
 
 /* metrics.c */
 void invalidate_register_metrics(struct invalidate *invalidate);

@@ -24,6 +24,17 @@ static void register_targets(struct invalidate *invalidate)
                                             metrics->labels[i], 1);
 }
 
+static void register_checks(struct invalidate_metrics *metrics, struct metrics *all)
+{
+    static const char name[] = "vote_state_consistency_checks_total";
+    static const char help[] = "Samples that were compared, and those that could not be.";
+    metrics->consistency =
+        metrics_gauge(all, "vote_state_consistency_ratio",
+                      "Share of sampled projects that caches and Postgres agree on.", NULL, 1e-6);
+    metrics->checks_done = metrics_counter(all, name, help, "result=\"done\"");
+    metrics->checks_failed = metrics_counter(all, name, help, "result=\"failed\"");
+}
+
 void invalidate_register_metrics(struct invalidate *invalidate)
 {
     struct invalidate_metrics *metrics = &invalidate->metrics;
@@ -52,7 +63,5 @@ void invalidate_register_metrics(struct invalidate *invalidate)
     metrics->latency_us = metrics_latency(all, "vote_invalidate_latency_seconds",
                                           "From committed_at to the purge of a key.", NULL);
     if (invalidate->config->check_interval_us)
-        metrics->consistency = metrics_gauge(
-            all, "vote_state_consistency_ratio",
-            "Share of sampled projects that caches and Postgres agree on.", NULL, 1e-6);
+        register_checks(metrics, all);
 }

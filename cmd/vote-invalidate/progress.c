@@ -71,3 +71,9 @@ int64_t progress_safe(const struct progress *progress, int32_t partition)
     const struct generation *oldest = &progress->ring[progress->first % GENERATIONS_MAX];
     return oldest->held ? oldest->next[partition] : progress->next[partition];
 }
+
+bool progress_is_through(const struct progress *progress, uint64_t generation)
+{
+    return progress->first > generation ||
+           (progress->first == generation && !progress->ring[generation % GENERATIONS_MAX].held);
+}

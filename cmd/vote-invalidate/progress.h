@@ -7,6 +7,7 @@
 #ifndef INVALIDATE_PROGRESS_H
 #define INVALIDATE_PROGRESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,9 @@ void progress_turn(struct progress *progress);
 /* Holds the newest generation; returns what progress_release takes. */
 uint64_t progress_hold(struct progress *progress);
 void progress_release(struct progress *progress, uint64_t generation);
+
+/* Whether nothing holds that generation or an older one. */
+bool progress_is_through(const struct progress *progress, uint64_t generation);
 
 /* The offset that may be committed; -1: none is known. */
 int64_t progress_safe(const struct progress *progress, int32_t partition);

@@ -149,6 +149,7 @@ void purge_turn(struct invalidate *invalidate, bool everything)
         TAILQ_INIT(&round.lists[i]);
     if (round_collect(&round, everything))
         round_run(&round);
+    spans_settle(invalidate, round.begun_us);
     for (int i = 0; i < invalidate->target_count; i++)
         metric_set(invalidate->metrics.breaker[i],
                    target_state(&invalidate->targets[i], clock_mono_us()));

@@ -42,8 +42,10 @@ static void sampler_run_once(struct sampler *sampler)
     struct error error;
     if (!consistency_check(&check, &error)) {
         log_error(invalidate->log, LOG_WARN, "consistency not checked", &error);
+        metric_add(invalidate->metrics.checks_failed, 1);
         return;
     }
+    metric_add(invalidate->metrics.checks_done, 1);
     metric_set(invalidate->metrics.consistency, (int64_t)(consistency_ratio(&check) * 1e6));
     if (check.differ)
         LOG_EVENT(invalidate->log, LOG_WARN, "caches and Postgres differ",

@@ -15,7 +15,7 @@ static const char *const format_choices[] = {"text", "json", NULL};
 /* clang-format off */
 const struct option load_options[] = {
     {.name = "url", .type = OPTION_TEXT, AT(url), .preset = "http://127.0.0.1:8080",
-     .argument = "URL",
+     .argument = "URL", .flags = OPTION_URL,
      .summary = "where vote-ingest listens"},
     {.name = "jwt-secret", .type = OPTION_TEXT, AT(jwt_secret),
      .flags = OPTION_SECRET | OPTION_REQUIRED, .summary = "what HS256 tokens are signed with"},

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/secret.h"
 #include "vote/event.h"
 #include "vote/token.h"
 
@@ -356,6 +357,7 @@ static void slots_close(struct sender *sender)
 bool sender_run(const struct load_config *config, struct plan *plan, struct tokens *tokens,
                 struct stop *stop, struct outcome *outcome, struct error *error)
 {
+    char shown[SECRET_SHOWN_SIZE];
     struct sender sender = {.config = config, .plan = plan, .tokens = tokens, .outcome = outcome};
     buf_format(&sender.url, "%s/api/votes", config->url);
     outcome->last_request = calloc(plan->projects.count + 1, sizeof *outcome->last_request);
@@ -370,5 +372,6 @@ bool sender_run(const struct load_config *config, struct plan *plan, struct toke
     curl_multi_cleanup(sender.multi);
     buf_free(&sender.url);
     return sender.reached || sender.started == 0 ||
-           error_set(error, ERROR_UNAVAILABLE, "unable to connect to %s", config->url);
+           error_set(error, ERROR_UNAVAILABLE, "unable to connect to %s",
+                     secret_show(config->url, shown));
 }

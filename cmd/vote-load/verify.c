@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POLL_US = 50 * 1000 };
+enum { POLL_US = 50 * 1000, VERIFY_ANSWER_MAX = 1024 * 1024 };
 
 struct counts {
     int64_t up, down;
@@ -28,7 +28,10 @@ struct verify {
 
 static size_t on_data(char *data, size_t size, size_t count, void *context)
 {
-    buf_put(context, data, size * count);
+    struct buf *answer = context;
+    if (answer->size + size * count > VERIFY_ANSWER_MAX)
+        return 0; /* ends the call: it is no answer of vote-ingest */
+    buf_put(answer, data, size * count);
     return size * count;
 }
 

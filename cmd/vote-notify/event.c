@@ -52,7 +52,9 @@ void event_public(struct notify *notify, struct project *project)
     sio_broadcast(notify->everyone, project->room, frame, NULL);
     sio_frame_unref(frame);
     buf_free(&json);
-    notify_metrics_delivered(notify->metrics, project->accepted_at_ms, project->committed_at_ms);
+    notify_metrics_delivered(notify->metrics, project->accepted_at_ms, project->committed_at_ms,
+                             project->telling);
+    telling_end(notify, project);
 }
 
 static const char *user_vote(enum vote_type standing)
@@ -86,13 +88,16 @@ static void success_encode(const struct result *result, struct buf *json)
     buf_char(json, '}');
 }
 
-void event_private(struct notify *notify, const struct result *result)
+void event_private(struct notify *notify, const struct result *result, const struct span *span)
 {
     struct buf json = {0};
+    struct span telling;
     char room[VOTE_ID_SIZE + 2];
     snprintf(room, sizeof room, "u:%s", result->request->user_id);
     if (!sio_room_size(notify->everyone, room))
         return;
+    span_begin(notify->tracer, &telling, "broadcast to user", SPAN_PRODUCER, &span->context,
+               clock_mono_us());
     bool failed = result->outcome == OUTCOME_FAILED;
     if (failed)
         failure_encode(result, &json);
@@ -108,4 +113,6 @@ void event_private(struct notify *notify, const struct result *result)
     sio_broadcast(notify->everyone, room, frame, NULL);
     sio_frame_unref(frame);
     buf_free(&json);
+    span_text(&telling, "vote.event", name);
+    span_end(notify->tracer, &telling, clock_mono_us());
 }

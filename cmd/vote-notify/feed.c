@@ -4,6 +4,7 @@
  * last record it had. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-notify/notify.h"
 
+#include "base/clock.h"
 #include "kafka/reader.h"
 
 #include <stdlib.h>
@@ -49,6 +50,8 @@ static void feed_take(struct feed *feed, const rd_kafka_message_t *record)
         type[0] = '\0';
     if (result_decode(&notice->result, &notice->request, type, record->payload, record->len,
                       &error)) {
+        notice->is_traced = kafka_message_trace(record, &notice->trace);
+        notice->read_us = clock_mono_us();
         feed_hand_over(feed, notice);
         return;
     }

@@ -8,10 +8,12 @@ int main(int argc, char **argv)
     struct notify_config config = {0};
     const struct option_set sets[] = {
         {"Service", notify_options, notify_option_count, &config},
+        {"Stop", drain_options, DRAIN_OPTION_COUNT, &config.drain},
         {"Socket.IO", sio_options, SIO_OPTION_COUNT, &config.sio},
         {"Tokens", token_check_options, TOKEN_CHECK_OPTION_COUNT, &config.tokens},
         {"Kafka", kafka_options, KAFKA_OPTION_COUNT, &config.kafka},
         {"Postgres", pg_options, PG_OPTION_COUNT, &config.pg},
+        {"Traces", otlp_options, OTLP_OPTION_COUNT, &config.trace},
     };
     const struct tool tool = {
         .name = "vote-notify",

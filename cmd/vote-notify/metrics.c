@@ -102,11 +102,15 @@ void notify_metrics_tell(struct notify_metrics *metrics, const struct sio_stats 
 }
 
 void notify_metrics_delivered(struct notify_metrics *metrics, int64_t accepted_at_ms,
-                              int64_t committed_at_ms)
+                              int64_t committed_at_ms, const struct span *span)
 {
     int64_t now_ms = clock_wall_ms();
     if (!accepted_at_ms)
         return; /* nobody knows which vote it was */
     histogram_record(metrics->accepted_us, (now_ms - accepted_at_ms) * 1000);
     histogram_record(metrics->committed_us, (now_ms - committed_at_ms) * 1000);
+    if (!span)
+        return;
+    span_exemplar(span, metrics->accepted_us, (now_ms - accepted_at_ms) * 1000);
+    span_exemplar(span, metrics->committed_us, (now_ms - committed_at_ms) * 1000);
 }

@@ -2,6 +2,8 @@
  * from Socket.IO. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-notify/notify.h"
 
+#include "base/clock.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -22,8 +24,6 @@ const struct option notify_options[] = {
     {.name = "database-timeout", .type = OPTION_DURATION, AT(database_timeout_us), .preset = "2s",
      .argument = "DURATION", .min = 10000, .max = 300000000,
      .summary = "longest wait for Postgres"},
-    {.name = "drain-timeout", .type = OPTION_DURATION, AT(drain_timeout_us), .preset = "10s",
-     .argument = "DURATION", .summary = "clients are sent away over so long at the stop"},
 };
 /* clang-format on */
 const size_t notify_option_count = sizeof notify_options / sizeof *notify_options;
@@ -34,11 +34,14 @@ static void notify_on_notice(void *context, const struct notice *notice)
     struct project *project = project_find(notify, notice->request.project_id);
     struct result result = notice->result;
     result.request = &notice->request;
+    struct span span;
+    notice_span_begin(notify, &span, notice);
     /* Its own user first: a page that hears of its vote by the counts alone would count it twice.
      */
-    event_private(notify, &result);
+    event_private(notify, &result, &span);
     if (project)
-        project_on_result(notify, project, &result);
+        project_on_result(notify, project, &result, &span);
+    span_end(notify->tracer, &span, clock_mono_us());
 }
 
 static void notify_on_live(void *context)
@@ -85,15 +88,30 @@ static const struct sio_callbacks callbacks = {.connect = client_on_connect,
                                                .disconnect = client_on_disconnect,
                                                .drained = notify_on_drained};
 
-/* The first signal sends clients away over half of the drain timeout, evenly, so that they do not
- * come back all at once; the second at once. */
+/* Sends clients away over half of what is left of the drain timeout, evenly, so that they do not
+ * come back all at once. */
+static void notify_on_leaving(uv_timer_t *timer)
+{
+    struct notify *notify = timer->data;
+    const struct notify_config *config = notify->config;
+    sio_server_drain(notify->server, (config->drain.timeout_us - config->drain.delay_us) / 2);
+}
+
+/* The first signal makes us not ready; until balancers have seen it, clients still come and are
+ * served. The second sends everybody away at once. */
 static void notify_on_signal(uv_signal_t *handle, int number)
 {
     (void)number;
     struct notify *notify = handle->data;
     LOG_EVENT(notify->log, LOG_INFO, "stopping");
     atomic_store(&notify->admin.draining, 1);
-    sio_server_drain(notify->server, notify->stops++ ? 0 : notify->config->drain_timeout_us / 2);
+    if (notify->stops++) {
+        uv_timer_stop(&notify->leaving);
+        sio_server_drain(notify->server, 0);
+    } else {
+        uint64_t delay_ms = (uint64_t)notify->config->drain.delay_us / 1000;
+        uv_timer_start(&notify->leaving, notify_on_leaving, delay_ms, 0);
+    }
 }
 
 static void handles_open(struct notify *notify)
@@ -101,9 +119,10 @@ static void handles_open(struct notify *notify)
     uv_loop_t *loop = &notify->loop;
     signal(SIGPIPE, SIG_IGN);
     if (uv_timer_init(loop, &notify->second) || uv_timer_init(loop, &notify->cooling) ||
-        uv_signal_init(loop, &notify->terminate) || uv_signal_init(loop, &notify->interrupt))
+        uv_timer_init(loop, &notify->leaving) || uv_signal_init(loop, &notify->terminate) ||
+        uv_signal_init(loop, &notify->interrupt))
         abort();
-    notify->second.data = notify->cooling.data = notify;
+    notify->second.data = notify->cooling.data = notify->leaving.data = notify;
     notify->terminate.data = notify->interrupt.data = notify;
     uv_timer_start(&notify->second, notify_on_second, 0, SECOND_MS);
     uv_signal_start(&notify->terminate, notify_on_signal, SIGTERM);
@@ -114,6 +133,7 @@ static void handles_close(struct notify *notify)
 {
     uv_close((uv_handle_t *)&notify->second, NULL);
     uv_close((uv_handle_t *)&notify->cooling, NULL);
+    uv_close((uv_handle_t *)&notify->leaving, NULL);
     uv_close((uv_handle_t *)&notify->terminate, NULL);
     uv_close((uv_handle_t *)&notify->interrupt, NULL);
 }
@@ -131,7 +151,8 @@ static void descriptors_raise(void)
 static bool notify_serve(struct notify *notify, struct error *error)
 {
     const struct notify_config *config = notify->config;
-    if (!admin_start(&notify->admin, config->admin_listen, error) ||
+    if (!tracer_open(&notify->tracer, &config->trace, notify->admin.metrics, notify->log, error) ||
+        !admin_start(&notify->admin, config->admin_listen, error) ||
         !sio_transport_open(&notify->transport, notify->server, &notify->loop, config->listen,
                             error))
         return false;
@@ -171,6 +192,7 @@ static void notify_free(struct notify *notify)
     sio_transport_close(notify->transport);
     sio_server_free(notify->server);
     uv_run(&notify->loop, UV_RUN_DEFAULT);
+    tracer_close(notify->tracer);
     admin_stop(&notify->admin);
     projects_free(notify);
     token_cache_free(notify->tokens);
@@ -184,7 +206,7 @@ bool notify_run(void *config, const struct options *options, struct log *log, st
 {
     (void)options;
     struct notify_config *settings = config;
-    if (!token_config_settle(&settings->tokens, error))
+    if (!token_config_settle(&settings->tokens, error) || !drain_check(&settings->drain, error))
         return false;
     descriptors_raise();
     struct notify *notify = notify_new(settings, log);

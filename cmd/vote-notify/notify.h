@@ -9,11 +9,13 @@
 #include "base/admin.h"
 #include "base/log.h"
 #include "base/option.h"
+#include "base/stop.h"
 #include "base/table.h"
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "socketio/socketio.h"
 #include "socketio/transport.h"
+#include "trace/trace.h"
 #include "vote/event.h"
 #include "vote/token_cache.h"
 #include "vote/token_config.h"
@@ -26,11 +28,12 @@ struct notify_config {
     int64_t conflate_us;
     int64_t subscriptions_max;
     int64_t database_timeout_us;
-    int64_t drain_timeout_us;
+    struct drain_config drain;
     struct token_config tokens;
     struct sio_config sio;
     struct kafka_config kafka;
     struct pg_config pg;
+    struct trace_config trace;
 };
 
 extern const struct option notify_options[];
@@ -49,6 +52,9 @@ struct notice {
     struct notice *next;
     struct request request;
     struct result result;
+    bool is_traced; /* its record has a trace: `trace` */
+    struct trace_context trace;
+    int64_t read_us; /* monotonic */
 };
 
 struct feed;
@@ -100,6 +106,7 @@ struct project {
     int64_t sent_us;           /* monotonic: the last public event */
     bool is_cooling;           /* in the list of those that had one within --conflate */
     struct project *next_warm; /* in that list */
+    struct span *telling;      /* of the vote that the next public event tells; NULL: none */
 };
 
 struct notify {
@@ -109,7 +116,7 @@ struct notify {
     struct admin_check *kafka_check, *postgres_check;
     struct notify_metrics *metrics;
     uv_loop_t loop;
-    uv_timer_t second, cooling;
+    uv_timer_t second, cooling, leaving;
     uv_signal_t terminate, interrupt;
     int stops;
     uint64_t seconds;
@@ -119,6 +126,7 @@ struct notify {
     struct feed *feed;
     struct lookup *lookup;
     struct token_cache *tokens;
+    struct tracer *tracer; /* NULL: none */
     struct table projects;
     uint64_t last_key;
     struct project *cooling_first, *cooling_last; /* by sent_us */
@@ -132,7 +140,8 @@ struct project *project_find(struct notify *notify, const char *project_id);
 void project_leave(struct notify *notify, struct project *project);
 
 /* A result of the project: newer counts are told to its room, at once or with the next event. */
-void project_on_result(struct notify *notify, struct project *project, const struct result *result);
+void project_on_result(struct notify *notify, struct project *project, const struct result *result,
+                       const struct span *span);
 
 /* Counts out of Postgres: the newer of these and what is known stands. */
 void project_on_counts(struct notify *notify, struct project *project, const struct counts *counts);
@@ -172,10 +181,21 @@ bool subscribe_parse(const json_t *args, char (*ids)[VOTE_ID_SIZE], int max, int
 void event_public(struct notify *notify, struct project *project);
 
 /* The user's own: one for each vote, never coalesced. */
-void event_private(struct notify *notify, const struct result *result);
+void event_private(struct notify *notify, const struct result *result, const struct span *span);
 
 /* Members of an object: upvotes, downvotes, voteCount, community_score, version. */
 void counts_encode(const struct counts *counts, struct buf *json);
+
+/* --- spans.c: what the trace of a vote shows of this stage ------------------------------------ */
+
+void notice_span_begin(struct notify *notify, struct span *span, const struct notice *notice);
+
+/* The project's next public event tells of the vote of `span`. */
+void telling_begin(struct notify *notify, struct project *project, const struct span *span);
+
+/* The event has been queued for its clients. */
+void telling_end(struct notify *notify, struct project *project);
+void telling_free(struct project *project);
 
 /* --- metrics.c -------------------------------------------------------------------------------- */
 
@@ -185,9 +205,10 @@ void notify_metrics_free(struct notify_metrics *metrics);
 /* Copies what the server has counted. */
 void notify_metrics_tell(struct notify_metrics *metrics, const struct sio_stats *stats);
 
-/* An event left, for a vote of these moments (wall clock, milliseconds). */
+/* An event left, for a vote of these moments (wall clock, milliseconds) and that span (NULL: it has
+ * none). */
 void notify_metrics_delivered(struct notify_metrics *metrics, int64_t accepted_at_ms,
-                              int64_t committed_at_ms);
+                              int64_t committed_at_ms, const struct span *span);
 
 bool notify_run(void *config, const struct options *options, struct log *log, struct error *error);
 

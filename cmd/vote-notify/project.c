@@ -45,6 +45,7 @@ static void project_let_go(struct notify *notify, struct project *project)
     if (project->subscribers || project->is_cooling || project->is_asked)
         return;
     table_remove(&notify->projects, &project->node);
+    telling_free(project);
     free(project);
 }
 
@@ -110,7 +111,8 @@ static void project_changed(struct notify *notify, struct project *project)
         project_tell(notify, project);
 }
 
-void project_on_result(struct notify *notify, struct project *project, const struct result *result)
+void project_on_result(struct notify *notify, struct project *project, const struct result *result,
+                       const struct span *span)
 {
     bool newer = !project->is_known || result->version > project->counts.version;
     if (!newer || result->outcome == OUTCOME_FAILED)
@@ -125,6 +127,7 @@ void project_on_result(struct notify *notify, struct project *project, const str
     project->accepted_at_ms = result->request->accepted_at_ms;
     project->exists = true;
     project->is_known = true;
+    telling_begin(notify, project, span);
     waiters_answer(notify, project, false);
     project_changed(notify, project);
     project_let_go(notify, project);
@@ -173,6 +176,7 @@ void projects_free(struct notify *notify)
         struct table_node *next;
         for (struct table_node *node = notify->projects.slots[i]; node; node = next) {
             next = node->next;
+            telling_free((struct project *)node);
             free(node);
         }
     }

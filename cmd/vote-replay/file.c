@@ -5,20 +5,23 @@
  */
 #include "vote-replay/replay.h"
 
+#include "base/line.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { COPY_BYTES = 64 * 1024 };
+/* A record of Kafka may have 1 GiB; one that is far from that is no record of votes. */
+enum { COPY_BYTES = 64 * 1024, MIB = 1024 * 1024, ENVELOPE_LINE_MAX = 64 * MIB };
 
 struct file_source {
     FILE *file;
     struct votes *votes; /* of a CSV; NULL: envelopes */
     int64_t records, at;
     uint64_t hash;
-    char *line; /* getline's */
+    char *line;
     size_t line_size;
     struct envelope_text text;
     struct buf value;
@@ -76,12 +79,14 @@ static uint64_t content_hash(FILE *file)
     return hash;
 }
 
-/* The next line that is not empty; false at the end. */
+/* The next line that is not empty; false at the end. One that is too long has a negative length. */
 static bool line_next(struct file_source *source, int64_t *number, ssize_t *length)
 {
-    while ((*length = getline(&source->line, &source->line_size, source->file)) >= 0) {
+    while ((*length = line_get(&source->line, &source->line_size, ENVELOPE_LINE_MAX,
+                               source->file)) != 0) {
         ++*number;
-        while (*length && strchr("\r\n", source->line[*length - 1]) && source->line[*length - 1])
+        while (*length > 0 && strchr("\r\n", source->line[*length - 1]) &&
+               source->line[*length - 1])
             source->line[--*length] = '\0';
         if (*length)
             return true;
@@ -95,6 +100,9 @@ static bool envelopes_check(struct file_source *source, struct error *error)
     int64_t number = 0;
     ssize_t length;
     while (line_next(source, &number, &length)) {
+        if (length < 0)
+            return error_set(error, ERROR_DATA, "line %lld: is longer than %d MiB",
+                             (long long)number, ENVELOPE_LINE_MAX / MIB);
         if (!envelope_parse(&envelope, &source->text, source->line, (size_t)length, error))
             return error_wrap(error, "line %lld", (long long)number);
         if (envelope.headers)
@@ -178,7 +186,7 @@ enum source_event file_next(struct file_source *file, struct item *item, struct 
         votes_item(file->votes, (size_t)file->at - 1, &file->value, item);
         return SOURCE_ITEM;
     }
-    if (line_next(file, &number, &length) &&
+    if (line_next(file, &number, &length) && length > 0 &&
         envelope_parse(&item->envelope, &file->text, file->line, (size_t)length, error))
         return SOURCE_ITEM;
     error_set(error, ERROR_DATA, "the file has changed while it was read");

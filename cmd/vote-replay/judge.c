@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char count_header[] = "replay_count";
-
 bool topic_is_ours(const char *topic)
 {
     return !strncmp(topic, "vote.", 5);
@@ -21,7 +19,7 @@ static int64_t replay_count(const rd_kafka_headers_t *headers)
     size_t size;
     char text[24];
     int64_t count;
-    if (!headers || rd_kafka_header_get_last(headers, count_header, &value, &size))
+    if (!headers || rd_kafka_header_get_last(headers, HEADER_REPLAY_COUNT, &value, &size))
         return 0;
     if (!value || size >= sizeof text)
         return INT64_MAX;
@@ -66,9 +64,12 @@ void headers_prepare(struct item *item, const struct dead *dead)
     snprintf(text, sizeof text, "%lld", (long long)(count < INT64_MAX ? count + 1 : count));
     if (!*headers)
         *headers = rd_kafka_headers_new(1);
-    if (dead)
-        dead_strip(*headers);
     if (count)
-        rd_kafka_header_remove(*headers, count_header);
-    rd_kafka_header_add(*headers, count_header, -1, text, -1);
+        rd_kafka_header_remove(*headers, HEADER_REPLAY_COUNT);
+    rd_kafka_header_add(*headers, HEADER_REPLAY_COUNT, -1, text, -1);
+    if (!dead)
+        return;
+    dead_strip(*headers);
+    rd_kafka_header_remove(*headers, HEADER_REDRIVEN);
+    rd_kafka_header_add(*headers, HEADER_REDRIVEN, -1, text, -1);
 }

@@ -12,6 +12,7 @@
 #include "vote-replay/replay.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { VERSION = 1 };
+enum { VERSION = 1, STATE_BYTES_MAX = 1024 * 1024, STATE_DEPTH_MAX = 4 };
 
 static void id_make(char id[33])
 {
@@ -62,6 +63,22 @@ static bool state_take(struct state *state, json_t *object, const char *task, st
     return true;
 }
 
+/* NULL when it is no JSON, or more than a state ever is. */
+static json_t *state_load(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    char *text = malloc(STATE_BYTES_MAX + 1);
+    if (!text)
+        abort();
+    size_t size = file ? fread(text, 1, STATE_BYTES_MAX + 1, file) : 0;
+    bool fits = size <= STATE_BYTES_MAX && json_depth_is_within(text, size, STATE_DEPTH_MAX);
+    json_t *object = fits ? json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    free(text);
+    if (file)
+        fclose(file);
+    return object;
+}
+
 bool state_open(struct state *state, const char *path, const char *task, struct error *error)
 {
     *state = (struct state){.path = path, .task = strdup(task)};
@@ -71,7 +88,7 @@ bool state_open(struct state *state, const char *path, const char *task, struct 
         id_make(state->id);
         return errno == ENOENT || error_set(error, ERROR_CONFIG, "%s: %s", path, strerror(errno));
     }
-    json_t *object = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+    json_t *object = state_load(path);
     bool taken = state_take(state, object, task, error);
     json_decref(object);
     return taken;

@@ -2,20 +2,48 @@
 #include "base/admin.h"
 
 #include "base/clock.h"
+#include "base/process.h"
 
 #include <assert.h>
 #include <string.h>
 
 enum { BEAT_MAX_US = 15 * 1000 * 1000, ADMIN_THREADS = 4 };
 
+#define OPENMETRICS_TYPE "application/openmetrics-text"
+
 static const char json_type[] = "application/json";
+
+static void checks_print(const struct admin *admin, struct buf *out)
+{
+    buf_text(out, "# HELP dependency_up Whether it answers: as in /readyz, by name.\n"
+                  "# TYPE dependency_up gauge\n");
+    for (size_t i = 0; i < admin->check_count; i++)
+        buf_format(out, "dependency_up{dependency=\"%s\"} %d\n", admin->checks[i].name,
+                   atomic_load(&admin->checks[i].ready) ? 1 : 0);
+}
+
+/* Without exemplars OpenMetrics has nothing to say that the older text does not. */
+static bool metrics_are_open(const struct admin *admin, const struct http_request *request)
+{
+    const char *accept = http_header(request, "Accept");
+    return metrics_has_exemplars(admin->metrics) && accept && strstr(accept, OPENMETRICS_TYPE);
+}
 
 static void admin_get_metrics(struct http_request *request)
 {
     const struct admin *admin = request->context;
     struct buf out = {0};
-    metrics_print(admin->metrics, &out);
-    http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, out.data, out.size);
+    bool is_open = metrics_are_open(admin, request);
+    checks_print(admin, &out);
+    process_print(&out, admin->started_ms, is_open);
+    if (is_open)
+        metrics_print_open(admin->metrics, &out);
+    else
+        metrics_print(admin->metrics, &out);
+    http_reply(request, 200,
+               is_open ? OPENMETRICS_TYPE "; version=1.0.0; charset=utf-8"
+                       : "text/plain; version=0.0.4; charset=utf-8",
+               NULL, out.data, out.size);
     buf_free(&out);
 }
 
@@ -83,6 +111,7 @@ bool admin_is_up(const struct admin *admin, const char *name)
 bool admin_start(struct admin *admin, const char *listen, struct error *error)
 {
     admin_beat(admin);
+    admin->started_ms = clock_wall_ms();
     return http_start(
         &admin->server,
         &(struct http_settings){.listen = listen,

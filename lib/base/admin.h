@@ -1,5 +1,5 @@
-/* admin.h - a daemon's admin port: /metrics, /healthz (the loop turns) and /readyz (each dependency
- * by name). SPDX-License-Identifier: Apache-2.0 */
+/* admin.h - a daemon's admin port: /metrics (its own, dependency_up, and process.h's), /healthz
+ * (the loop turns) and /readyz (each dependency by name). SPDX-License-Identifier: Apache-2.0 */
 #ifndef BASE_ADMIN_H
 #define BASE_ADMIN_H
 
@@ -13,7 +13,7 @@ enum { ADMIN_CHECK_MAX = 8, ADMIN_TEXT_SIZE = 200 };
 
 /* One dependency. The daemon's own threads set it; the admin port only reads. */
 struct admin_check {
-    const char *name; /* "kafka" */
+    const char *name; /* "kafka"; fit for a label: no quotes, no backslash */
     _Atomic int ready;
 };
 
@@ -22,6 +22,7 @@ struct admin {
     struct metrics *metrics;
     struct admin_check checks[ADMIN_CHECK_MAX];
     size_t check_count;
+    int64_t started_ms;      /* wall clock */
     _Atomic int64_t beat_us; /* the loop's last turn, monotonic */
     _Atomic int draining;    /* not ready any more, still healthy */
     /* Whether it can do its work; NULL: when every check is ready. */

@@ -6,16 +6,19 @@
 
 #include <civetweb.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+enum { HEAD_BYTES_MAX = 16 * 1024, REQUEST_TIMEOUT_MS = 10000 };
 enum { DISCARD_MAX = 2 * 1024 * 1024, LOG_TEXT_SIZE = 200 };
 
 struct http_server {
     struct mg_context *civetweb;
     struct http_settings settings;
+    _Atomic int in_hand, draining;
     char last_message[LOG_TEXT_SIZE]; /* why the start failed */
 };
 
@@ -100,6 +103,8 @@ enum http_body http_read_body(struct http_request *request, size_t max_bytes, st
 /* As civetweb itself decides (RFC 9112 section 9.3). */
 static bool keeps_alive(const struct http_request *request)
 {
+    if (request->ends)
+        return false;
     const char *connection = http_header(request, "Connection");
     if (connection && strcasestr(connection, "close"))
         return false;
@@ -107,6 +112,16 @@ static bool keeps_alive(const struct http_request *request)
         return true;
     const char *version = mg_get_request_info(request->connection)->http_version;
     return version && !strcmp(version, "1.1");
+}
+
+/* What is answered while the server drains is the last of its connection. */
+static bool connection_ends(const struct http_request *request)
+{
+    const struct http_server *server = mg_get_user_data(mg_get_context(request->connection));
+    if (!atomic_load(&server->draining))
+        return false;
+    mg_disable_connection_keep_alive(request->connection);
+    return true;
 }
 
 /* Lets pages of the configured origins read the answer. */
@@ -140,18 +155,20 @@ void http_reply(struct http_request *request, int status, const char *content_ty
 {
     struct buf out = {0};
     bool bodiless = status == 204 || status == 304;
+    bool keep = !connection_ends(request) && keeps_alive(request);
     buf_reserve(&out, size + 512);
     buf_format(&out, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
     if (!bodiless)
         buf_format(&out, "Content-Type: %s\r\nContent-Length: %zu\r\n", content_type, size);
     cors_put(request, &out);
-    buf_format(&out, "Connection: %s\r\n%s\r\n", keeps_alive(request) ? "keep-alive" : "close",
+    buf_format(&out, "Connection: %s\r\n%s\r\n", keep ? "keep-alive" : "close",
                headers ? headers : "");
     if (!bodiless && strcmp(request->method, "HEAD") != 0)
         buf_put(&out, body, size);
     mg_write(request->connection, out.data, out.size);
     buf_free(&out);
     request->replied = true;
+    request->status = status;
 }
 
 /* Matches the path and fills the parameter. */
@@ -195,20 +212,57 @@ static void http_dispatch(const struct http_server *server, struct http_request 
     buf_free(&allow);
 }
 
+/* A blank before the colon: civetweb has put a NUL in the place of each. */
+static bool name_is_odd(const struct mg_header *header)
+{
+    const char *end = header->name + strlen(header->name) + 1;
+    return end < header->value && !*end;
+}
+
+/* Whether all who read the head, a proxy before us among them, find the same end of the body (RFC
+ * 9112 section 6.3): else one of them takes for a request what the other one takes for a body. */
+static bool framing_is_clear(const struct mg_request_info *info)
+{
+    int lengths = 0, codings = 0;
+    for (int i = 0; i < info->num_headers; i++) {
+        const struct mg_header *header = &info->http_headers[i];
+        if (name_is_odd(header))
+            return false;
+        if (!strcasecmp(header->name, "Content-Length")) {
+            lengths++;
+            if (!*header->value || header->value[strspn(header->value, "0123456789")])
+                return false;
+        }
+        if (!strcasecmp(header->name, "Transfer-Encoding")) {
+            codings++;
+            if (strcasecmp(header->value, "chunked") != 0 || strcmp(info->http_version, "1.1") != 0)
+                return false;
+        }
+    }
+    return lengths + codings <= 1;
+}
+
 static int http_on_request(struct mg_connection *connection)
 {
     const struct mg_request_info *info = mg_get_request_info(connection);
     struct http_server *server = mg_get_user_data(mg_get_context(connection));
+    atomic_fetch_add(&server->in_hand, 1);
     struct http_request request = {.connection = connection,
                                    .method = info->request_method,
                                    .path = info->local_uri,
                                    .query = info->query_string,
                                    .cors_origins = server->settings.cors_origins,
                                    .context = server->settings.context};
-    if (request.cors_origins && !strcmp(request.method, "OPTIONS"))
+    request.ends = !framing_is_clear(info);
+    if (request.ends) {
+        mg_disable_connection_keep_alive(connection);
+        server->settings.refuse(&request, 400, NULL);
+    } else if (request.cors_origins && !strcmp(request.method, "OPTIONS")) {
         cors_preflight(&request);
-    else
+    } else {
         http_dispatch(server, &request);
+    }
+    atomic_fetch_sub(&server->in_hand, 1);
     return 1;
 }
 
@@ -223,17 +277,19 @@ static int http_on_message(const struct mg_connection *connection, const char *m
 bool http_start(struct http_server **result, const struct http_settings *settings,
                 struct error *error)
 {
-    char threads[16];
+    char threads[16], head_bytes[16], timeout_ms[16];
     struct http_server *server = calloc(1, sizeof *server);
     if (!server)
         abort();
     server->settings = *settings;
     snprintf(threads, sizeof threads, "%d", settings->threads);
+    snprintf(head_bytes, sizeof head_bytes, "%d", HEAD_BYTES_MAX);
+    snprintf(timeout_ms, sizeof timeout_ms, "%d", REQUEST_TIMEOUT_MS);
     /* clang-format off */
     const char *options[] = {
         "listening_ports", settings->listen, "num_threads", threads,
         "enable_keep_alive", "yes", "keep_alive_timeout_ms", "30000",
-        "request_timeout_ms", "10000", "tcp_nodelay", "1",
+        "request_timeout_ms", timeout_ms, "max_request_size", head_bytes, "tcp_nodelay", "1",
         "listen_backlog", "1024", "connection_queue", "1024", "decode_url", "yes",
         /* cross-origin calls are answered here, not by civetweb, which would let all of them in */
         "access_control_allow_origin", "", "access_control_allow_methods", "", NULL};
@@ -253,6 +309,16 @@ bool http_start(struct http_server **result, const struct http_settings *setting
     }
     *result = server;
     return true;
+}
+
+void http_drain(struct http_server *server)
+{
+    atomic_store(&server->draining, 1);
+}
+
+int http_in_hand(const struct http_server *server)
+{
+    return atomic_load(&server->in_hand);
 }
 
 void http_stop(struct http_server *server)

@@ -24,6 +24,8 @@ struct http_request {
     const char *cors_origins;
     void *context; /* the server's */
     bool replied;
+    int status; /* of the reply */
+    bool ends; /* the connection ends with the answer */
 };
 
 typedef void (*http_handler)(struct http_request *request);
@@ -41,13 +43,20 @@ struct http_settings {
     size_t route_count;
     const char *cors_origins; /* "*", or origins by comma; NULL: none (Fetch standard, CORS) */
     void *context;
-    /* Answers 404 and 405 (with `allow`, the methods there are, or NULL). */
+    /* Answers 400, 404 and 405 (with `allow`, the methods there are, or NULL). */
     void (*refuse)(struct http_request *request, int status, const char *allow);
 };
 
 /* Starts threads that serve until http_stop. The settings' pointers are borrowed for that long. */
 bool http_start(struct http_server **server, const struct http_settings *settings,
                 struct error *error) __attribute__((warn_unused_result));
+
+/* From now on each answer ends its connection (`Connection: close`), so that clients go elsewhere
+ * with their next request; requests and connections are still taken. */
+void http_drain(struct http_server *server);
+
+/* How many requests are being read or answered just now. */
+int http_in_hand(const struct http_server *server);
 
 /* Stops taking connections, lets the requests in hand finish, and frees the server. NULL is fine.
  */

@@ -1,25 +1,36 @@
 /* metrics.c - the registry and its Prometheus text. SPDX-License-Identifier: Apache-2.0 */
 #include "base/metrics.h"
 
+#include "base/exemplar.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { METRICS_MAX = 128 };
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_LATENCY, METRIC_SIZES };
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 struct metric {
     enum metric_kind kind;
     const char *name, *help, *labels;
     double scale;
     _Atomic int64_t value;
-    struct histogram *histogram;
+    struct shown *shown; /* NULL: no histogram */
 };
 
 struct metrics {
     struct metric series[METRICS_MAX];
     size_t count;
+    bool has_exemplars;
+};
+
+/* A histogram, and what is shown of it: how many records lie below each bound. */
+struct shown {
+    struct histogram histogram; /* must be first: its users have nothing else in hand */
+    const int64_t *bounds;
+    size_t bound_count;
+    struct exemplars exemplars; /* the last one is of what lies above the bounds */
 };
 
 static const int64_t latency_bounds_us[] = {500,     1000,    2500,    5000,    10000,
@@ -40,7 +51,7 @@ void metrics_free(struct metrics *metrics)
     if (!metrics)
         return;
     for (size_t i = 0; i < metrics->count; i++)
-        free(metrics->series[i].histogram);
+        free(metrics->series[i].shown);
     free(metrics);
 }
 
@@ -71,28 +82,53 @@ struct metric *metrics_gauge(struct metrics *metrics, const char *name, const ch
     return metric;
 }
 
-static struct histogram *metrics_histogram(struct metrics *metrics, enum metric_kind kind,
-                                           const char *name, const char *help, const char *labels,
-                                           double scale)
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+_Static_assert(COUNT_OF(latency_bounds_us) < EXEMPLARS_MAX && COUNT_OF(size_bounds) < EXEMPLARS_MAX,
+               "each bucket has room for an exemplar");
+
+static struct histogram *metrics_shown(struct metric *metric, const int64_t *bounds, size_t count,
+                                       double scale)
 {
-    struct metric *metric = metrics_register(metrics, kind, name, help, labels);
-    metric->scale = scale;
-    metric->histogram = calloc(1, sizeof *metric->histogram);
-    if (!metric->histogram)
+    struct shown *shown = metric->shown = calloc(1, sizeof *shown);
+    if (!shown)
         abort();
-    return metric->histogram;
+    shown->bounds = bounds;
+    shown->bound_count = count;
+    metric->scale = scale;
+    return &shown->histogram;
 }
 
 struct histogram *metrics_latency(struct metrics *metrics, const char *name, const char *help,
                                   const char *labels)
 {
-    return metrics_histogram(metrics, METRIC_LATENCY, name, help, labels, 1e-6);
+    return metrics_shown(metrics_register(metrics, METRIC_HISTOGRAM, name, help, labels),
+                         latency_bounds_us, COUNT_OF(latency_bounds_us), 1e-6);
 }
 
 struct histogram *metrics_sizes(struct metrics *metrics, const char *name, const char *help,
                                 const char *labels)
 {
-    return metrics_histogram(metrics, METRIC_SIZES, name, help, labels, 1);
+    return metrics_shown(metrics_register(metrics, METRIC_HISTOGRAM, name, help, labels),
+                         size_bounds, COUNT_OF(size_bounds), 1);
+}
+
+void metrics_allow_exemplars(struct metrics *metrics)
+{
+    metrics->has_exemplars = true;
+}
+
+bool metrics_has_exemplars(const struct metrics *metrics)
+{
+    return metrics->has_exemplars;
+}
+
+void metrics_exemplar(struct histogram *histogram, int64_t value, const char *trace_id)
+{
+    struct shown *shown = (struct shown *)histogram;
+    size_t bucket = 0;
+    while (bucket < shown->bound_count && value > shown->bounds[bucket])
+        bucket++;
+    exemplars_keep(&shown->exemplars, bucket, value, trace_id);
 }
 
 void metric_add(struct metric *metric, int64_t more)
@@ -110,51 +146,97 @@ int64_t metric_get(const struct metric *metric)
     return atomic_load_explicit(&metric->value, memory_order_relaxed);
 }
 
-static void series_print(struct buf *out, const struct metric *metric, const char *suffix,
+/* One writing of the registry. */
+struct page {
+    struct buf *out;
+    bool is_open; /* OpenMetrics */
+};
+
+static void series_print(const struct page *page, const struct metric *metric, const char *suffix,
                          const char *bound, double value)
 {
     const char *labels = metric->labels ? metric->labels : "";
-    buf_format(out, "%s%s", metric->name, suffix);
+    buf_format(page->out, "%s%s", metric->name, suffix);
     if (*labels || bound)
-        buf_format(out, "{%s%s%s%s%s}", labels, *labels && bound ? "," : "", bound ? "le=\"" : "",
-                   bound ? bound : "", bound ? "\"" : "");
-    buf_format(out, " %.10g\n", value);
+        buf_format(page->out, "{%s%s%s%s%s}", labels, *labels && bound ? "," : "",
+                   bound ? "le=\"" : "", bound ? bound : "", bound ? "\"" : "");
+    buf_format(page->out, " %.10g", value);
 }
 
-static void histogram_print(struct buf *out, const struct metric *metric)
+static void exemplar_print(const struct page *page, const struct metric *metric, size_t bucket)
 {
-    bool latency = metric->kind == METRIC_LATENCY;
-    const int64_t *bounds = latency ? latency_bounds_us : size_bounds;
-    size_t count = latency ? sizeof latency_bounds_us / sizeof *latency_bounds_us
-                           : sizeof size_bounds / sizeof *size_bounds;
+    struct exemplar exemplar;
+    if (page->is_open && exemplars_read(&metric->shown->exemplars, bucket, &exemplar))
+        buf_format(page->out, " # {trace_id=\"%s\"} %.10g %.3f", exemplar.trace_id,
+                   (double)exemplar.value * metric->scale, (double)exemplar.wall_ms / 1000);
+    buf_char(page->out, '\n');
+}
+
+/* OpenMetrics writes a bound that is whole as "1.0". */
+static void bound_print(const struct page *page, double value, struct buf *bound)
+{
+    buf_clear(bound);
+    buf_format(bound, "%.10g", value);
+    if (page->is_open && !strpbrk(bound->data, ".e"))
+        buf_text(bound, ".0");
+}
+
+static void histogram_print(const struct page *page, const struct metric *metric)
+{
+    const struct shown *shown = metric->shown;
+    const struct histogram *histogram = &shown->histogram;
     struct buf bound = {0};
-    for (size_t i = 0; i < count; i++) {
-        buf_clear(&bound);
-        buf_format(&bound, "%.10g", (double)bounds[i] * metric->scale);
-        series_print(out, metric, "_bucket", bound.data,
-                     (double)histogram_count_to(metric->histogram, bounds[i]));
+    for (size_t i = 0; i < shown->bound_count; i++) {
+        bound_print(page, (double)shown->bounds[i] * metric->scale, &bound);
+        series_print(page, metric, "_bucket", bound.data,
+                     (double)histogram_count_to(histogram, shown->bounds[i]));
+        exemplar_print(page, metric, i);
     }
     buf_free(&bound);
-    double total = (double)histogram_count(metric->histogram);
-    series_print(out, metric, "_bucket", "+Inf", total);
-    series_print(out, metric, "_sum", NULL,
-                 (double)histogram_sum(metric->histogram) * metric->scale);
-    series_print(out, metric, "_count", NULL, total);
+    double total = (double)histogram_count(histogram);
+    series_print(page, metric, "_bucket", "+Inf", total);
+    exemplar_print(page, metric, shown->bound_count);
+    series_print(page, metric, "_sum", NULL, (double)histogram_sum(histogram) * metric->scale);
+    buf_char(page->out, '\n');
+    series_print(page, metric, "_count", NULL, total);
+    buf_char(page->out, '\n');
 }
 
-void metrics_print(const struct metrics *metrics, struct buf *out)
+/* In OpenMetrics a counter's family has its name without _total. */
+static void family_print(const struct page *page, const struct metric *metric)
 {
-    static const char *const types[] = {"counter", "gauge", "histogram", "histogram"};
+    static const char *const types[] = {"counter", "gauge", "histogram"};
+    int size = (int)strlen(metric->name);
+    if (page->is_open && metric->kind == METRIC_COUNTER)
+        size -= (int)strlen("_total");
+    buf_format(page->out, "# HELP %.*s %s\n# TYPE %.*s %s\n", size, metric->name, metric->help,
+               size, metric->name, types[metric->kind]);
+}
+
+static void page_print(const struct page *page, const struct metrics *metrics)
+{
     const char *last = "";
     for (size_t i = 0; i < metrics->count; i++) {
         const struct metric *metric = &metrics->series[i];
         if (strcmp(last, metric->name) != 0)
-            buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help,
-                       metric->name, types[metric->kind]);
+            family_print(page, metric);
         last = metric->name;
-        if (metric->histogram)
-            histogram_print(out, metric);
-        else
-            series_print(out, metric, "", NULL, (double)metric_get(metric) * metric->scale);
+        if (metric->shown) {
+            histogram_print(page, metric);
+        } else {
+            series_print(page, metric, "", NULL, (double)metric_get(metric) * metric->scale);
+            buf_char(page->out, '\n');
+        }
     }
+}
+
+void metrics_print(const struct metrics *metrics, struct buf *out)
+{
+    page_print(&(struct page){.out = out}, metrics);
+}
+
+void metrics_print_open(const struct metrics *metrics, struct buf *out)
+{
+    page_print(&(struct page){.out = out, .is_open = true}, metrics);
+    buf_text(out, "# EOF\n");
 }

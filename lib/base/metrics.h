@@ -1,4 +1,5 @@
-/* metrics.h - counters, gauges and histograms, shown as Prometheus text (exposition format 0.0.4).
+/* metrics.h - counters, gauges and histograms, shown as Prometheus text (exposition format 0.0.4),
+ * or with exemplars as OpenMetrics 1.0.
  *
  * Names follow the field's rules: base units (seconds, bytes), `_total` on counters. Never a user
  * or project id in a label. Updates are relaxed atomics; any thread may make them.
@@ -10,6 +11,7 @@
 #include "base/histogram.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct metrics; /* a registry; register everything before the first reader */
@@ -43,6 +45,17 @@ void metric_add(struct metric *metric, int64_t more);
 void metric_set(struct metric *metric, int64_t value);
 int64_t metric_get(const struct metric *metric);
 
+/* From now on metrics_exemplar keeps what it is given. Call it before any other thread. */
+void metrics_allow_exemplars(struct metrics *metrics);
+bool metrics_has_exemplars(const struct metrics *metrics);
+
+/* Names the trace, in hexadecimal, of something that `histogram` (of this registry's) has a record
+ * of with that value. Buckets that have one show their last. */
+void metrics_exemplar(struct histogram *histogram, int64_t value, const char *trace_id);
+
 void metrics_print(const struct metrics *metrics, struct buf *out);
+
+/* The same as OpenMetrics 1.0, with exemplars. */
+void metrics_print_open(const struct metrics *metrics, struct buf *out);
 
 #endif

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "base/option.h"
 
+#include "base/secret.h"
 #include "base/units.h"
 
 #include <assert.h>
@@ -40,10 +41,12 @@ static bool option_repeats(const struct option *option)
     return option->type == OPTION_PAIRS || option->type == OPTION_LINES;
 }
 
-/* A repeatable option keeps what it has, one value a line. */
+/* A repeatable option keeps what it has, one value a line: flags and files add up, and take the
+ * place of a variable. */
 static void value_append(struct option_value *value, const char *text, const char *from)
 {
-    if (!option_repeats(value->option) || !value->text || value->from != from) {
+    bool adds_up = value->from && (!strcmp(value->from, "flag") || !strcmp(value->from, "file"));
+    if (!option_repeats(value->option) || !value->text || !adds_up) {
         value_set(value, text, strlen(text), from);
         return;
     }
@@ -51,6 +54,7 @@ static void value_append(struct option_value *value, const char *text, const cha
     buf_format(&joined, "%s\n%s", value->text, text);
     free(value->text);
     value->text = joined.data;
+    value->from = from;
 }
 
 static void options_collect(struct options *options, const struct option_set *sets,
@@ -74,6 +78,12 @@ static void options_collect(struct options *options, const struct option_set *se
     }
 }
 
+/* Whether there is a --NAME-file for it. */
+static bool option_takes_file(const struct option *option)
+{
+    return option->flags & (OPTION_SECRET | OPTION_FILE);
+}
+
 static bool secret_read_file(struct option_value *value, const char *path, struct error *error)
 {
     char content[SECRET_FILE_BYTES];
@@ -89,7 +99,11 @@ static bool secret_read_file(struct option_value *value, const char *path, struc
                          value->option->name, path);
     while (size && (content[size - 1] == '\n' || content[size - 1] == '\r'))
         size--;
-    value_set(value, content, size, "file");
+    if (memchr(content, '\0', size))
+        return error_set(error, ERROR_CONFIG, "%s-file: %s is no text", value->option->name, path);
+    char *text = text_copy(content, size);
+    value_append(value, text, "file");
+    free(text);
     return true;
 }
 
@@ -105,7 +119,7 @@ static bool options_read_environment(struct options *options, struct error *erro
         const char *text = getenv(name);
         if (text && *text)
             value_set(value, text, strlen(text), "environment");
-        if (!(value->option->flags & OPTION_SECRET))
+        if (!option_takes_file(value->option))
             continue;
         strncat(name, "_FILE", sizeof name - strlen(name) - 1);
         const char *path = getenv(name);
@@ -120,7 +134,7 @@ static bool name_is(const char *name, const char *text, size_t size)
     return strlen(name) == size && !strncmp(name, text, size);
 }
 
-/* Finds `--name`; for a secret, `--name-file`, with *is_file set. */
+/* Finds `--name`; where there is a file for it, `--name-file`, with *is_file set. */
 static struct option_value *options_find(struct options *options, const char *name, size_t size,
                                          bool *is_file)
 {
@@ -132,7 +146,7 @@ static struct option_value *options_find(struct options *options, const char *na
     if (size > 5 && !strncmp(name + size - 5, "-file", 5)) {
         struct option_value *value = options_find(options, name, size - 5, is_file);
         *is_file = true;
-        if (value && value->option->flags & OPTION_SECRET)
+        if (value && option_takes_file(value->option))
             return value;
     }
     return NULL;
@@ -220,9 +234,11 @@ static bool value_refuse(const struct option_value *value, struct error *error, 
     char name[OPTION_NAME_SIZE];
     bool from_flag = !strcmp(value->from, "flag");
     option_environment_name(value->option, name);
-    const char *shown = value->option->flags & (OPTION_SECRET | OPTION_URL) ? "" : value->text;
-    return error_set(error, from_flag ? ERROR_USAGE : ERROR_CONFIG, "%s%s: \"%s\" is %s",
-                     from_flag ? "--" : "", from_flag ? value->option->name : name, shown, why);
+    enum error_code code = from_flag ? ERROR_USAGE : ERROR_CONFIG;
+    const char *dashes = from_flag ? "--" : "", *shown = from_flag ? value->option->name : name;
+    if (!value->text || value->option->flags & (OPTION_SECRET | OPTION_URL))
+        return error_set(error, code, "%s%s: %s", dashes, shown, why);
+    return error_set(error, code, "%s%s: \"%s\" is %s", dashes, shown, value->text, why);
 }
 
 static bool value_refuse_range(const struct option_value *value, int64_t min, int64_t max,
@@ -290,16 +306,28 @@ static bool value_convert_choice(struct option_value *value, struct error *error
     return false;
 }
 
+/* What is no pair may be a secret all the same: it is counted, not shown. */
+static bool pair_refuse(const struct option_value *value, int number, struct error *error)
+{
+    char why[48];
+    struct option_value unnamed = *value;
+    unnamed.text = NULL;
+    snprintf(why, sizeof why, "number %d is not of the form KEY=VALUE", number);
+    return value_refuse(&unnamed, error, why);
+}
+
 /* Splits KEY=VALUE lines; a variable may also separate them by `;`. */
 static bool value_convert_pairs(struct option_value *value, struct error *error)
 {
+    int number = 0;
     struct option_pairs *pairs = value->member;
     const char *separators = !strcmp(value->from, "environment") ? "\n;" : "\n";
     for (const char *at = value->text; *at;) {
         size_t size = strcspn(at, separators);
         const char *equals = memchr(at, '=', size);
+        number += size > 0;
         if (size && (!equals || equals == at))
-            return value_refuse(value, error, "not of the form KEY=VALUE");
+            return pair_refuse(value, number, error);
         if (size) {
             size_t room = (pairs->count + 1) * sizeof *pairs->keys;
             pairs->keys = realloc(pairs->keys, room);
@@ -323,15 +351,22 @@ static bool value_convert_quota(struct option_value *value, struct error *error)
 
 static bool value_convert(struct option_value *value, struct error *error)
 {
+    struct error why;
     switch (value->option->type) {
     case OPTION_LINES:
-    case OPTION_TEXT: *(const char **)value->member = value->text; return true;
+    case OPTION_TEXT:
+        *(const char **)value->member = value->text;
+        return !value->option->check || value->option->check(value->text, &why) ||
+               value_refuse(value, error, why.text);
     case OPTION_INT:
     case OPTION_DURATION:
     case OPTION_SIZE: return value_convert_number(value, error);
     case OPTION_RATE:
         return units_parse_rate_per_s(value->text, value->member) ||
                value_refuse(value, error, "not a rate with its unit, like 500/s");
+    case OPTION_RATIO:
+        return units_parse_ratio(value->text, value->member) ||
+               value_refuse(value, error, "not a ratio from 0 to 1, like 0.25");
     case OPTION_QUOTA: return value_convert_quota(value, error);
     case OPTION_SWITCH: return value_convert_switch(value, error);
     case OPTION_CHOICE: return value_convert_choice(value, error);
@@ -363,6 +398,23 @@ bool options_parse(struct options *options, const struct option_set *sets, size_
     options_collect(options, sets, set_count);
     return options_read_environment(options, error) &&
            options_read_flags(options, argc, argv, error) && options_convert(options, error);
+}
+
+static bool options_has_argument(const struct options *options, const char *word)
+{
+    for (size_t i = 0; i < options->argument_count; i++) {
+        if (options->arguments[i] == word)
+            return true;
+    }
+    return false;
+}
+
+void options_hide_secrets(const struct options *options, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (!options_has_argument(options, argv[i]))
+            secret_blank(argv[i]);
+    }
 }
 
 void options_free(struct options *options)

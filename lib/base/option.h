@@ -3,6 +3,7 @@
  *
  * The variable of `--kafka-brokers` is VOTE_KAFKA_BROKERS. A secret has no flag: it comes from its
  * variable or from the file that `--NAME-file` (or VOTE_NAME_FILE) names, and is never printed.
+ * What only may have a secret in it, as a URL, can have both: the flag, and the file.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef BASE_OPTION_H
 #define BASE_OPTION_H
@@ -19,6 +20,7 @@ enum option_type {
     OPTION_DURATION, /* int64_t in microseconds, within [min, max] */
     OPTION_SIZE,     /* int64_t in bytes, within [min, max] */
     OPTION_RATE,     /* double per second; 0 is "no limit" */
+    OPTION_RATIO,    /* double from 0 to 1 */
     OPTION_QUOTA,    /* struct option_quota: 30/10s; 0 is "no limit" */
     OPTION_SWITCH,   /* bool; a bare --name, or --name=false */
     OPTION_CHOICE,   /* int: the index in `choices` */
@@ -27,10 +29,11 @@ enum option_type {
 };
 
 enum option_flags {
-    OPTION_SECRET = 1,   /* never on a command line, never printed */
-    OPTION_URL = 2,      /* printed without its password */
-    OPTION_REQUIRED = 4, /* the start stops without it */
-    OPTION_FLAG_ONLY = 8 /* has no environment variable: it belongs to one call */
+    OPTION_SECRET = 1,    /* never on a command line, never printed */
+    OPTION_URL = 2,       /* printed without its password */
+    OPTION_REQUIRED = 4,  /* the start stops without it */
+    OPTION_FLAG_ONLY = 8, /* has no environment variable: it belongs to one call */
+    OPTION_FILE = 16      /* may hold secrets: there is --NAME-file, too */
 };
 
 /* So many in a window of time; a count of 0 is "no limit". */
@@ -56,6 +59,8 @@ struct option {
     int64_t min, max;           /* in base units; both 0: any value that is not negative */
     const char *const *choices; /* NULL-terminated; of an OPTION_TEXT: what a shell may suggest */
     unsigned flags;
+    /* Says why a text cannot be used (NULL: any can), and never repeats a secret of it. */
+    bool (*check)(const char *text, struct error *error);
 };
 
 /* Options that belong together: the tool's own, or a library's for its client. */
@@ -90,6 +95,10 @@ bool options_parse(struct options *options, const struct option_set *sets, size_
                    int argc, char **argv, struct error *error) __attribute__((warn_unused_result));
 void options_free(struct options *options);
 
+/* Overwrites the secrets that flags have on the command line, so that `ps` does not show them; what
+ * the options keep are copies. Arguments that are no flags' stay as they are. */
+void options_hide_secrets(const struct options *options, int argc, char **argv);
+
 /* True when the value did not come from the preset. */
 bool options_given(const struct options *options, const char *name);
 
@@ -99,8 +108,8 @@ enum { OPTION_NAME_SIZE = 64 };
 void option_environment_name(const struct option *option, char name[OPTION_NAME_SIZE]);
 
 /* The option lists of --help, of at most `line_max` lines of 80 columns where that is possible:
- * sets that do not fit, the last ones first, are only named. 0: no limit. Returns whether all is
- * told. */
+ * sets that do not fit, the last ones first, and then the last options of the first set, are only
+ * named. 0: no limit. Returns whether all is told. */
 bool options_print_help(const struct option_set *sets, size_t set_count, int line_max,
                         struct buf *out);
 

@@ -45,8 +45,11 @@ static void value_put(const struct option *option, struct buf *out)
     }
     buf_text(out, "    ");
     pattern_put(option, out);
-    buf_text(out, takes_file(option) ? ") COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
-                                     : ") COMPREPLY=(\"$cur\"); return ;;\n");
+    if (option->flags & OPTION_FILE)
+        buf_format(out, ") COMPREPLY=(\"$cur\"); return ;;\n    --%s-file", option->name);
+    buf_text(out, takes_file(option) || option->flags & OPTION_FILE
+                      ? ") COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
+                      : ") COMPREPLY=(\"$cur\"); return ;;\n");
 }
 
 /* Bash takes `--flag=value` for three words. */
@@ -69,6 +72,8 @@ void options_print_completion(const struct option_set *sets, size_t set_count, c
         for (size_t i = 0; i < sets[s].count; i++) {
             flag_put(&sets[s].options[i], out);
             buf_char(out, ' ');
+            if (sets[s].options[i].flags & OPTION_FILE)
+                buf_format(out, "--%s-file ", sets[s].options[i].name);
         }
     }
     buf_text(out, "--help --version --print-config' -- \"$cur\"))\n");

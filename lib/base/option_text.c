@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "base/option.h"
 
+#include "base/secret.h"
+
 #include <string.h>
 
 static void option_put_flag(const struct option *option, struct buf *out)
@@ -71,12 +73,13 @@ static int flags_width(const struct option_set *sets, size_t set_count)
     return width < FLAG_MAX ? width : FLAG_MAX;
 }
 
-/* The flags alone of sets that there is no room for. */
-static void sets_put_names(const struct option_set *sets, size_t set_count, struct buf *out)
+/* The flags alone of what there is no room for: of the first set those from `first` on. */
+static void sets_put_names(const struct option_set *sets, size_t set_count, size_t first,
+                           struct buf *out)
 {
     struct buf names = {0};
     for (size_t s = 0; s < set_count; s++) {
-        for (size_t i = 0; i < sets[s].count; i++)
+        for (size_t i = s ? 0 : first; i < sets[s].count; i++)
             buf_format(&names, "--%s%s ", sets[s].options[i].name,
                        sets[s].options[i].flags & OPTION_SECRET ? "-file" : "");
     }
@@ -85,20 +88,21 @@ static void sets_put_names(const struct option_set *sets, size_t set_count, stru
     buf_free(&names);
 }
 
-/* The first `full` sets with all their options, the others by name. */
-static void sets_put(const struct option_set *sets, size_t set_count, size_t full, bool airy,
-                     struct buf *out)
+/* The first `full` sets with all their options but the last `cut` ones, the others by name. */
+static void sets_put(const struct option_set *sets, size_t set_count, size_t full, size_t cut,
+                     bool airy, struct buf *out)
 {
     int width = flags_width(sets, full);
+    const struct option_set *last = &sets[full - 1];
     buf_clear(out);
     for (size_t s = 0; s < full; s++) {
         buf_format(out, "%s%s:\n", airy ? "\n" : "", sets[s].title);
-        for (size_t i = 0; i < sets[s].count; i++)
+        for (size_t i = 0; i < sets[s].count - (&sets[s] == last ? cut : 0); i++)
             option_put_line(&sets[s].options[i], width, out);
     }
-    if (full < set_count) {
+    if (full < set_count || cut) {
         buf_text(out, airy ? "\n" : "");
-        sets_put_names(sets + full, set_count - full, out);
+        sets_put_names(last, set_count - full + 1, last->count - cut, out);
     }
 }
 
@@ -106,17 +110,19 @@ bool options_print_help(const struct option_set *sets, size_t set_count, int lin
                         struct buf *out)
 {
     struct buf text = {0};
-    size_t full = set_count;
+    size_t full = set_count, cut = 0;
     bool airy = true;
-    sets_put(sets, set_count, full, airy, &text);
-    while (line_max && lines_of(&text) > line_max && (airy || full > 1)) {
-        full -= !airy;
-        airy = !airy;
-        sets_put(sets, set_count, full, airy, &text);
+    sets_put(sets, set_count, full, cut, airy, &text);
+    while (line_max && lines_of(&text) > line_max && cut < sets[0].count) {
+        bool is_least = full == 1 && !airy;
+        full -= !airy && !is_least;
+        airy = !airy && !is_least;
+        cut += is_least;
+        sets_put(sets, set_count, full, cut, airy, &text);
     }
     buf_put(out, text.data ? text.data : "", text.size);
     buf_free(&text);
-    return full == set_count;
+    return full == set_count && !cut;
 }
 
 /* Roff takes a leading dash for a hyphen and a leading dot for a request. */
@@ -152,24 +158,15 @@ void options_print_man(const struct option_set *sets, size_t set_count, struct b
             option_environment_name(option, name);
             if (!(option->flags & OPTION_FLAG_ONLY))
                 buf_format(out, "Environment: %s.\n", name);
+            if (option->flags & OPTION_FILE) {
+                buf_text(out, "Out of a file: ");
+                roff_put(out, "--");
+                roff_put(out, option->name);
+                buf_format(out, "\\-file FILE, %s_FILE.\n", name);
+            }
         }
     }
     buf_free(&flag);
-}
-
-/* user:password@ inside a URL becomes user:***@. */
-static void url_put_redacted(struct buf *out, const char *url)
-{
-    const char *start = strstr(url, "://");
-    const char *end = start ? start + 3 + strcspn(start + 3, "/?") : NULL;
-    const char *at = end ? memrchr(start + 3, '@', (size_t)(end - start - 3)) : NULL;
-    const char *colon = at ? memchr(start + 3, ':', (size_t)(at - start - 3)) : NULL;
-    if (!colon) {
-        buf_text(out, strstr(url, "password") ? "***" : url);
-        return;
-    }
-    buf_put(out, url, (size_t)(colon + 1 - url));
-    buf_format(out, "***%s", strstr(at, "password") ? "@***" : at);
 }
 
 void options_print_config(const struct options *options, struct buf *out)
@@ -180,14 +177,14 @@ void options_print_config(const struct options *options, struct buf *out)
         if (value->option->type == OPTION_PAIRS && value->text) {
             const struct option_pairs *pairs = value->member;
             for (size_t k = 0; k < pairs->count; k++) {
-                bool secret = strstr(pairs->keys[k], "password") || strstr(pairs->keys[k], "key");
+                bool secret = secret_is_name(pairs->keys[k], strlen(pairs->keys[k]));
                 buf_format(out, "%s%s=%s", k ? ";" : "", pairs->keys[k],
                            secret ? "***" : pairs->values[k]);
             }
         } else if (value->text && value->option->flags & OPTION_SECRET) {
             buf_text(out, "***");
         } else if (value->text && value->option->flags & OPTION_URL) {
-            url_put_redacted(out, value->text);
+            secret_put(out, value->text);
         } else if (value->text) {
             buf_text(out, value->text);
         }

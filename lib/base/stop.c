@@ -6,9 +6,27 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+/* clang-format off */
+const struct option drain_options[] = {
+    {.name = "drain-delay", .type = OPTION_DURATION,
+     .offset = offsetof(struct drain_config, delay_us), .preset = "0", .argument = "DURATION",
+     .summary = "at the stop: serves on for so long, not ready any more"},
+    {.name = "drain-timeout", .type = OPTION_DURATION,
+     .offset = offsetof(struct drain_config, timeout_us), .preset = "10s", .argument = "DURATION",
+     .summary = "longest stop, with the delay"},
+};
+/* clang-format on */
+
+bool drain_check(const struct drain_config *config, struct error *error)
+{
+    return config->delay_us == 0 || config->delay_us < config->timeout_us ||
+           error_set(error, ERROR_CONFIG, "--drain-delay is not shorter than --drain-timeout");
+}
 
 bool stop_open(struct stop *stop, struct error *error)
 {

@@ -4,6 +4,7 @@
 #define BASE_STOP_H
 
 #include "base/error.h"
+#include "base/option.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,6 +14,17 @@ struct stop {
     int asked;
     int signal; /* the last one's number: SIGINT is a person's Ctrl-C; 0: none */
 };
+
+/* How a daemon that clients come to leaves: it serves on for a while, and is gone in time. */
+struct drain_config {
+    int64_t delay_us, timeout_us;
+};
+enum { DRAIN_OPTION_COUNT = 2 };
+extern const struct option drain_options[];
+
+/* False, ERROR_CONFIG, when the delay is not shorter than the timeout. */
+bool drain_check(const struct drain_config *config, struct error *error)
+    __attribute__((warn_unused_result));
 
 /* Blocks the signals (call before any thread starts) and ignores SIGPIPE. */
 bool stop_open(struct stop *stop, struct error *error) __attribute__((warn_unused_result));

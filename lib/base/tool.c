@@ -1,15 +1,13 @@
 /* tool.c - how every tool starts and ends. SPDX-License-Identifier: Apache-2.0 */
 #include "base/tool.h"
 
+#include "base/secret.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#ifndef VOTEPIPE_VERSION
-#define VOTEPIPE_VERSION "0.1.0"
-#endif
 
 enum { SETS_MAX = 12, SCREEN_LINES = 24, FRAME_LINES = 4 };
 
@@ -87,9 +85,10 @@ static int tool_fail(const struct tool *tool, const struct error *error)
 static bool tool_execute(const struct tool *tool, struct options *options, struct log *log,
                          bool print_config, struct error *error)
 {
+    char shown[SECRET_SHOWN_SIZE]; /* of what may be a URL that lost its flag */
     if (options->argument_count > tool->argument_max)
         return error_set(error, ERROR_USAGE, "unexpected argument \"%s\" (see --help)",
-                         options->arguments[tool->argument_max]);
+                         secret_show(options->arguments[tool->argument_max], shown));
     if (!print_config)
         return tool->run(tool->config, options, log, error);
     struct buf out = {0};
@@ -121,8 +120,9 @@ int tool_run(const struct tool *tool, int argc, char **argv)
         else
             argv[kept++] = argv[i];
     }
-    bool done = options_parse(&options, sets, tool->set_count + 1, kept, argv, &error) &&
-                tool_execute(tool, &options, &log, print_config, &error);
+    bool done = options_parse(&options, sets, tool->set_count + 1, kept, argv, &error);
+    options_hide_secrets(&options, kept, argv);
+    done = done && tool_execute(tool, &options, &log, print_config, &error);
     if (done && (fflush(stdout) || ferror(stdout)))
         done =
             error_set(&error, ERROR_UNAVAILABLE, "unable to write to stdout: %s", strerror(errno));

@@ -8,6 +8,10 @@
 #include "base/log.h"
 #include "base/option.h"
 
+#ifndef VOTEPIPE_VERSION
+#define VOTEPIPE_VERSION "0.1.0"
+#endif
+
 struct tool {
     const char *name;    /* vote-tail */
     const char *purpose; /* one sentence for --help */

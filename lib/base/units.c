@@ -100,6 +100,15 @@ bool units_parse_rate_per_s(const char *text, double *per_s)
     return true;
 }
 
+bool units_parse_ratio(const char *text, double *ratio)
+{
+    double number;
+    if (!number_read(&text, &number) || *text || number > 1)
+        return false;
+    *ratio = number;
+    return true;
+}
+
 bool units_parse_quota(const char *text, int64_t *count, int64_t *window_us)
 {
     char number[20];

@@ -19,6 +19,9 @@ bool units_parse_size_bytes(const char *text, int64_t *bytes) __attribute__((war
 /* A rate in events per second: N/s, N/m, N/h. */
 bool units_parse_rate_per_s(const char *text, double *per_s) __attribute__((warn_unused_result));
 
+/* A share of a whole, 0 to 1: 0.25. */
+bool units_parse_ratio(const char *text, double *ratio) __attribute__((warn_unused_result));
+
 /* So many in a time: 30/10s, 5/s. A plain 0 gives 0 and 0. */
 bool units_parse_quota(const char *text, int64_t *count, int64_t *window_us)
     __attribute__((warn_unused_result));

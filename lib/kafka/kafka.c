@@ -2,11 +2,13 @@
 #include "kafka/kafka.h"
 
 #include "base/clock.h"
-#include "base/random.h"
+#include "base/secret.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { TRACE_HEADER_MAX = 255 };
 
 /* clang-format off */
 const struct option kafka_options[] = {
@@ -15,7 +17,7 @@ const struct option kafka_options[] = {
      .summary = "Kafka bootstrap servers"},
     {.name = "kafka-property", .letter = 'X', .type = OPTION_PAIRS,
      .offset = offsetof(struct kafka_config, properties), .argument = "KEY=VALUE",
-     .summary = "passed through to librdkafka; repeatable"},
+     .flags = OPTION_FILE, .summary = "passed through to librdkafka; repeatable"},
 };
 /* clang-format on */
 
@@ -40,8 +42,11 @@ static void kafka_on_log(const rd_kafka_t *client, int level, const char *facili
 static bool conf_set(rd_kafka_conf_t *conf, const char *key, const char *value, struct error *error)
 {
     char why[200];
-    return rd_kafka_conf_set(conf, key, value, why, sizeof why) == RD_KAFKA_CONF_OK ||
-           error_set(error, ERROR_CONFIG, "kafka property %s: %s", key, why);
+    if (rd_kafka_conf_set(conf, key, value, why, sizeof why) == RD_KAFKA_CONF_OK)
+        return true;
+    bool secret = secret_is_name(key, strlen(key)); /* what is said of it may repeat it */
+    return error_set(error, ERROR_CONFIG, "kafka property %s: %s", key,
+                     secret ? "its value is refused" : why);
 }
 
 rd_kafka_conf_t *kafka_conf(const struct kafka_config *config, const char *const *pairs,
@@ -118,51 +123,23 @@ rd_kafka_headers_t *kafka_event_headers(const char *type, const char *source, co
     return headers;
 }
 
-static bool hex_is_lower(const char *text, size_t size)
-{
-    return strspn(text, "0123456789abcdef") >= size;
-}
-
-/* A trace or parent id: the one that is all zero means there is none. */
-static bool hex_is_id(const char *text, size_t size)
-{
-    return hex_is_lower(text, size) && strspn(text, "0") < size;
-}
-
-static void hex_random(char *text, size_t size)
-{
-    unsigned char bytes[16];
-    random_fill(bytes, sizeof bytes);
-    for (size_t i = 0; i < size; i++)
-        text[i] = "0123456789abcdef"[(i & 1 ? bytes[i / 2] : bytes[i / 2] >> 4) & 15];
-}
-
-void traceparent_continue(const char *incoming, char traceparent[TRACEPARENT_SIZE])
-{
-    memcpy(traceparent, "00-", 3);
-    bool known = incoming && strlen(incoming) == TRACEPARENT_SIZE - 1 &&
-                 !strncmp(incoming, "00-", 3) && hex_is_id(incoming + 3, 32) &&
-                 incoming[35] == '-' && hex_is_id(incoming + 36, 16) && incoming[52] == '-' &&
-                 hex_is_lower(incoming + 53, 2);
-    bool sampled = !known || strchr("13579bdf", incoming[54]);
-    if (known)
-        memcpy(traceparent + 3, incoming + 3, 32);
-    else
-        hex_random(traceparent + 3, 32);
-    traceparent[35] = '-';
-    hex_random(traceparent + 36, 16);
-    memcpy(traceparent + 52, sampled ? "-01" : "-00", 4);
-}
-
-void kafka_traceparent(const rd_kafka_headers_t *headers, char traceparent[TRACEPARENT_SIZE])
+bool kafka_trace_context(const rd_kafka_headers_t *headers, struct trace_context *context)
 {
     const void *value = NULL;
     size_t size = 0;
-    char incoming[TRACEPARENT_SIZE] = "";
-    if (headers && !rd_kafka_header_get_last(headers, "traceparent", &value, &size) && value &&
-        size == TRACEPARENT_SIZE - 1)
-        memcpy(incoming, value, size);
-    traceparent_continue(incoming, traceparent);
+    char traceparent[TRACE_HEADER_MAX + 1];
+    if (!headers || rd_kafka_header_get_last(headers, "traceparent", &value, &size) || !value ||
+        size > TRACE_HEADER_MAX)
+        return false;
+    memcpy(traceparent, value, size);
+    traceparent[size] = '\0';
+    return trace_context_parse(context, traceparent);
+}
+
+bool kafka_message_trace(const rd_kafka_message_t *message, struct trace_context *context)
+{
+    rd_kafka_headers_t *headers;
+    return !rd_kafka_message_headers(message, &headers) && kafka_trace_context(headers, context);
 }
 
 bool kafka_header_text(const rd_kafka_message_t *message, const char *name, char *text, size_t size)

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/option.h"
+#include "trace/context.h"
 
 #include <librdkafka/rdkafka.h>
 #include <stdatomic.h>
@@ -42,14 +43,16 @@ rd_kafka_resp_err_t kafka_send(rd_kafka_t *producer, const char *topic, const ch
                                const void *value, size_t size, rd_kafka_headers_t *headers,
                                void *opaque) __attribute__((warn_unused_result));
 
-enum { TRACEPARENT_SIZE = 56 };
-
 /* CloudEvents 1.0 binary mode (Kafka protocol binding) and W3C traceparent. `id` is ce_id. */
 rd_kafka_headers_t *kafka_event_headers(const char *type, const char *source, const char *id,
                                         int64_t time_ms, const char *traceparent);
 
-/* Continues the traceparent of a record's headers (NULL: it has none), or makes a new one. */
-void kafka_traceparent(const rd_kafka_headers_t *headers, char traceparent[TRACEPARENT_SIZE]);
+/* Reads the traceparent of a record, or of its headers (NULL: it has none); false when there is
+ * none that is well formed. */
+bool kafka_trace_context(const rd_kafka_headers_t *headers, struct trace_context *context)
+    __attribute__((warn_unused_result));
+bool kafka_message_trace(const rd_kafka_message_t *message, struct trace_context *context)
+    __attribute__((warn_unused_result));
 
 /* Copies the last header of that name as text; false when there is none, or it does not fit. */
 bool kafka_header_text(const rd_kafka_message_t *message, const char *name, char *text, size_t size)
@@ -58,9 +61,5 @@ bool kafka_header_text(const rd_kafka_message_t *message, const char *name, char
 /* True when the last header of that name is exactly this text of at most 63 bytes. */
 bool kafka_header_is(const rd_kafka_message_t *message, const char *name, const char *text)
     __attribute__((warn_unused_result));
-
-/* Takes over an incoming traceparent's trace id and its sampled bit with a new parent id; NULL or
- * malformed: a new trace, which is sampled (W3C Trace Context section 3.2). */
-void traceparent_continue(const char *incoming, char traceparent[TRACEPARENT_SIZE]);
 
 #endif

@@ -159,6 +159,13 @@ static void range_finish(struct reader *reader, struct reader_range *range)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
+void reader_leave(struct reader *reader, int32_t partition)
+{
+    struct reader_range *range = range_of(reader, partition);
+    if (range)
+        range_finish(reader, range);
+}
+
 /* The client tries on by itself after an error, unless there is nothing to try. */
 static bool error_is_final(rd_kafka_resp_err_t code)
 {

@@ -55,6 +55,9 @@ bool reader_offset_at(struct reader *reader, int32_t partition, int64_t time_ms,
 
 /* Adds what to read; an empty range is left out. Then starts. */
 void reader_add(struct reader *reader, int32_t partition, int64_t from, int64_t to);
+
+/* Reads no more of the partition, once it was started. */
+void reader_leave(struct reader *reader, int32_t partition);
 void reader_start(struct reader *reader);
 
 /* One more than the highest partition that was added. */

@@ -10,11 +10,58 @@
 
 enum { CONNECT_TIMEOUT_US = 5 * 1000 * 1000, FAREWELL_READS = 4 };
 
+/* What libpq says of a text that it cannot read, without the parts that it repeats in quotes. */
+static bool url_refuse(const char *message, struct error *error)
+{
+    struct buf said = {0};
+    bool quoted = false;
+    for (const char *c = message; *c && *c != '\n'; c++) {
+        if (*c == '"' && (quoted = !quoted))
+            buf_text(&said, "\"***\"");
+        else if (*c != '"' && !quoted)
+            buf_char(&said, *c);
+    }
+    error_set(error, ERROR_CONFIG, "no connection string: %s", said.data ? said.data : "");
+    buf_free(&said);
+    return false;
+}
+
+/* A password with an `@` or `/` as it is ends up as a part of the host, port or database, which
+ * every later message would tell. */
+static bool url_is_encoded(const char *url, const PQconninfoOption *options)
+{
+    bool is_uri = strstr(url, "://") != NULL;
+    for (; is_uri && options->keyword; options++) {
+        const char *value = options->val ? options->val : "";
+        bool is_port = !strcmp(options->keyword, "port");
+        bool is_place = !strcmp(options->keyword, "host") || !strcmp(options->keyword, "dbname");
+        if ((is_port && value[strspn(value, "0123456789,")]) || (is_place && strchr(value, '@')))
+            return false;
+    }
+    return true;
+}
+
+static bool pg_url_check(const char *url, struct error *error)
+{
+    char *why = NULL;
+    PQconninfoOption *options = PQconninfoParse(url, &why);
+    bool parsed = options != NULL, encoded = parsed && url_is_encoded(url, options);
+    if (!parsed)
+        url_refuse(why ? why : "", error);
+    else if (!encoded)
+        error_set(error, ERROR_CONFIG,
+                  "a port that is no number, or an @ in host or database: "
+                  "a user's or password's @ : / is written %%40 %%3A %%2F");
+    PQconninfoFree(options);
+    PQfreemem(why);
+    return encoded;
+}
+
 /* clang-format off */
 const struct option pg_options[] = {
     {.name = "database-url", .type = OPTION_TEXT, .offset = offsetof(struct pg_config, url),
      .preset = "postgresql://votepipe@127.0.0.1:15432/votepipe", .argument = "URL",
-     .flags = OPTION_URL, .summary = "Postgres, as libpq reads it"},
+     .flags = OPTION_URL | OPTION_FILE, .check = pg_url_check, .summary = "Postgres, as libpq reads it"},
 };
 /* clang-format on */
 

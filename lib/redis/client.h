@@ -62,6 +62,7 @@ struct node {
 
 struct redis {
     const struct redis_config *config;
+    char user[HOST_SIZE];     /* empty: the default one */
     char password[HOST_SIZE]; /* empty: none */
     int database;
     struct node nodes[NODES_MAX];
@@ -88,6 +89,11 @@ struct redis_call *call_new(enum call_kind kind, const char *command, int64_t de
 void queue_push(struct call_queue *queue, struct redis_call *call);
 struct redis_call *queue_pop(struct call_queue *queue);
 
+/* What an error says, without the arguments that a server repeats of a command that it does not
+ * know: a password, or a user's vote. Returns `why`. */
+enum { COMPLAINT_SIZE = 160 };
+const char *reply_complaint(const redisReply *reply, char why[COMPLAINT_SIZE]);
+
 /* loop.c */
 void *loop_run(void *redis);
 
@@ -112,5 +118,6 @@ struct node *cluster_route(struct redis *redis, int slot);
 
 /* url.c */
 bool url_parse(struct redis *redis, const char *url, struct error *error);
+bool url_check(const char *url, struct error *error);
 
 #endif

@@ -26,8 +26,8 @@ static struct node *slots_node(struct node *asked, const redisReply *owner)
 
 static void slots_give(struct redis *redis, long long from, long long to, const struct node *node)
 {
-    for (long long slot = from; slot <= to && slot < SLOTS; slot++)
-        redis->slots[slot < 0 ? 0 : slot] = (unsigned char)(node - redis->nodes);
+    for (long long slot = from < 0 ? 0 : from; slot <= to && slot < SLOTS; slot++)
+        redis->slots[slot] = (unsigned char)(node - redis->nodes);
 }
 
 void cluster_read_slots(struct node *asked, const redisReply *reply)

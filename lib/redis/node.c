@@ -137,7 +137,10 @@ static void node_greet(struct node *node)
     node->reader = redisReaderCreate();
     if (!node->reader)
         abort();
-    if (redis->password[0])
+    if (redis->user[0])
+        node_greet_with(node, 3, (const char *[]){"AUTH", redis->user, redis->password},
+                        CALL_GREETING);
+    else if (redis->password[0])
         node_greet_with(node, 2, (const char *[]){"AUTH", redis->password}, CALL_GREETING);
     if (redis->database)
         node_greet_with(node, 2, (const char *[]){"SELECT", database}, CALL_GREETING);
@@ -151,7 +154,8 @@ static void node_greeted(struct node *node, enum call_kind kind, const redisRepl
     struct call_queue waiting = node->waiting;
     struct redis_call *call;
     if (kind == CALL_GREETING && reply->type == REDIS_REPLY_ERROR) {
-        node_fail(node, reply->str);
+        char why[COMPLAINT_SIZE];
+        node_fail(node, reply_complaint(reply, why));
         return;
     }
     if (node->state != NODE_GREETING || --node->greetings_left > 0)
@@ -219,8 +223,11 @@ static void call_resend_source(struct node *node, struct redis_call *call)
 static void node_take_reply(struct node *node, redisReply *reply)
 {
     struct redis_call *call = queue_pop(&node->sent);
-    if (!call)
-        abort(); /* a reply to no question */
+    if (!call) {
+        freeReplyObject(reply);
+        node_fail(node, "a reply to no question");
+        return;
+    }
     enum call_kind kind = call->kind;
     bool error = reply->type == REDIS_REPLY_ERROR;
     if (kind == CALL_OF_BATCH && error && call->script && !strncmp(reply->str, "NOSCRIPT", 8)) {

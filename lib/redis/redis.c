@@ -17,8 +17,9 @@ enum { LOOK_AGAIN_US = 5 * 1000, DIGEST_LENGTH = 40 };
 /* clang-format off */
 const struct option redis_options[] = {
     {.name = "redis-url", .type = OPTION_TEXT, .offset = offsetof(struct redis_config, url),
-     .preset = "redis://127.0.0.1:16379", .argument = "URL", .flags = OPTION_URL,
-     .summary = "redis://[:password@]host[:port][,...][/db]"},
+     .preset = "redis://127.0.0.1:16379", .argument = "URL",
+     .flags = OPTION_URL | OPTION_FILE, .check = url_check,
+     .summary = "redis://[user:password@]host[:port][,...][/db]"},
     {.name = "redis-timeout", .type = OPTION_DURATION,
      .offset = offsetof(struct redis_config, timeout_us), .preset = "50ms", .argument = "DURATION",
      .min = 1000, .max = 60000000, .summary = "longest wait for Redis"},
@@ -179,16 +180,26 @@ bool redis_wait(struct redis_batch *batch, struct error *error)
     return redis_outcome(batch, error);
 }
 
+const char *reply_complaint(const redisReply *reply, char why[COMPLAINT_SIZE])
+{
+    const char *arguments = strstr(reply->str, ", with args beginning with");
+    size_t size = arguments ? (size_t)(arguments - reply->str) : reply->len;
+    snprintf(why, COMPLAINT_SIZE, "%.*s", (int)(size < COMPLAINT_SIZE ? size : COMPLAINT_SIZE - 1),
+             reply->str);
+    return why;
+}
+
 bool redis_outcome(struct redis_batch *batch, struct error *error)
 {
     sem_destroy(&batch->done);
     batch->deadline_us = 0;
+    char why[COMPLAINT_SIZE];
     if (batch->failure[0])
         return error_set(error, ERROR_UNAVAILABLE, "redis: %s", batch->failure);
     for (size_t i = 0; i < batch->count; i++) {
         const redisReply *reply = batch->calls[i].reply;
         if (reply->type == REDIS_REPLY_ERROR)
-            return error_set(error, ERROR_UNAVAILABLE, "redis: %s", reply->str);
+            return error_set(error, ERROR_UNAVAILABLE, "redis: %s", reply_complaint(reply, why));
     }
     return true;
 }

@@ -1,12 +1,14 @@
 /* scan.c - SCAN over one node or all of a cluster's. SPDX-License-Identifier: Apache-2.0 */
 #include "redis/scan.h"
 
+#include "base/clock.h"
 #include "redis/client.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { SCAN_COUNT = 500, PROBE_SIZE = 24 };
+/* Nobody waits for a scan as a click is waited for. */
+enum { SCAN_COUNT = 500, PROBE_SIZE = 24, STEP_US = 2 * 1000 * 1000 };
 
 struct scan {
     struct redis *redis;
@@ -28,6 +30,7 @@ static bool scan_step(const struct scan *scan, const char *node_key, char cursor
 {
     struct redis_batch batch = {0};
     redis_add(&batch, node_key, "SCAN %s MATCH %s COUNT %d", cursor, scan->pattern, SCAN_COUNT);
+    batch.deadline_us = clock_mono_us() + STEP_US;
     bool fine = redis_run(scan->redis, &batch, error);
     const redisReply *reply = fine ? redis_reply(&batch, 0) : NULL;
     if (fine && (!reply || reply->elements != 2 || !reply->element[0]->str))
@@ -86,6 +89,7 @@ bool redis_scan(struct redis *redis, const char *pattern, size_t *left,
     struct scan scan = {redis, pattern, left, on_key, context};
     struct redis_batch batch = {0};
     redis_add(&batch, pattern, "CLUSTER SLOTS");
+    batch.deadline_us = clock_mono_us() + STEP_US;
     bool fine = redis_run(redis, &batch, error);
     if (fine)
         fine = scan_cluster(&scan, redis_reply(&batch, 0), error);

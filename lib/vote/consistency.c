@@ -1,32 +1,17 @@
 /* consistency.c - does what readers are shown agree with Postgres?
  * SPDX-License-Identifier: Apache-2.0 */
-#include "vote/consistency.h"
+#include "vote/consistency_sample.h"
 
 #include "base/clock.h"
 #include "vote/keys.h"
 
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { AGAIN_US = 100 * 1000, LOOK_US = 5 * 1000 * 1000, LEADERBOARDS = 100, SENTENCE_SIZE = 160 };
-
-enum verdict { VERDICT_OPEN, VERDICT_AGREES, VERDICT_PENDING, VERDICT_DIFFERS };
-
-struct item {
-    char id[VOTE_ID_SIZE];
-    int64_t upvotes, downvotes, version; /* as Postgres has them */
-    int64_t since_us;                    /* monotonic: when it was seen to differ; 0: never */
-    enum verdict verdict;                /* of the last look */
-    char sentence[SENTENCE_SIZE];
-};
-
-struct sample {
-    struct consistency *check;
-    struct item *items;
-    size_t count;
-};
+enum { AGAIN_US = 100 * 1000, LEADERBOARDS = 100 };
 
 static const char sample_sql[] =
     "select project_id, upvotes, downvotes, version from vote.projects order by random() limit $1";
@@ -42,6 +27,26 @@ static void item_read(struct item *item, PGresult *rows, int row)
     item->version = strtoll(PQgetvalue(rows, row, 3), NULL, 10);
 }
 
+static int item_compare(const void *a, const void *b)
+{
+    return strcmp(((const struct item *)a)->id, ((const struct item *)b)->id);
+}
+
+struct item *sample_find(const struct sample *sample, const char *project_id)
+{
+    struct item key;
+    snprintf(key.id, sizeof key.id, "%s", project_id);
+    return bsearch(&key, sample->items, sample->count, sizeof key, item_compare);
+}
+
+static void sample_make(struct sample *sample, size_t count)
+{
+    sample->count = count;
+    sample->items = calloc(count + 1, sizeof *sample->items);
+    if (!sample->items)
+        abort();
+}
+
 static bool sample_choose(struct sample *sample, struct error *error)
 {
     char limit[24];
@@ -50,23 +55,12 @@ static bool sample_choose(struct sample *sample, struct error *error)
     PGresult *rows = pg_query(sample->check->pg, sample_sql, 1, parameters, error);
     if (!rows)
         return false;
-    sample->count = (size_t)PQntuples(rows);
-    sample->items = calloc(sample->count + 1, sizeof *sample->items);
-    if (!sample->items)
-        abort();
+    sample_make(sample, (size_t)PQntuples(rows));
     for (size_t i = 0; i < sample->count; i++)
         item_read(&sample->items[i], rows, (int)i);
     PQclear(rows);
+    qsort(sample->items, sample->count, sizeof *sample->items, item_compare);
     return true;
-}
-
-static struct item *item_find(struct sample *sample, const char *id)
-{
-    for (size_t i = 0; i < sample->count; i++) {
-        if (!strcmp(sample->items[i].id, id))
-            return &sample->items[i];
-    }
-    return NULL;
 }
 
 static bool item_is_open(const struct item *item)
@@ -85,7 +79,7 @@ static bool sample_reload(struct sample *sample, struct error *error)
     const char *parameters[] = {pg_array_end(&ids)};
     PGresult *rows = pg_query(sample->check->pg, again_sql, 1, parameters, error);
     for (int row = 0; rows && row < PQntuples(rows); row++) {
-        struct item *item = item_find(sample, PQgetvalue(rows, row, 0));
+        struct item *item = sample_find(sample, PQgetvalue(rows, row, 0));
         if (item)
             item_read(item, rows, row);
     }
@@ -94,27 +88,48 @@ static bool sample_reload(struct sample *sample, struct error *error)
     return rows != NULL;
 }
 
-static void item_differs(struct item *item, const char *where, int64_t upvotes, int64_t downvotes)
+/* The projects that the caller names. */
+static bool sample_take(struct sample *sample, struct error *error)
+{
+    const struct consistency *check = sample->check;
+    sample_make(sample, check->project_count);
+    for (size_t i = 0; i < sample->count; i++)
+        snprintf(sample->items[i].id, sizeof sample->items[i].id, "%s", check->projects[i]);
+    qsort(sample->items, sample->count, sizeof *sample->items, item_compare);
+    return sample_reload(sample, error);
+}
+
+void item_differs(struct item *item, const char *format, ...)
 {
     if (item->verdict == VERDICT_PENDING)
         return;
+    va_list arguments;
+    va_start(arguments, format);
     item->verdict = VERDICT_DIFFERS;
-    snprintf(item->sentence, SENTENCE_SIZE,
-             "%s says %lld up %lld down, Postgres %lld up %lld down (version %lld)", where,
-             (long long)upvotes, (long long)downvotes, (long long)item->upvotes,
-             (long long)item->downvotes, (long long)item->version);
+    vsnprintf(item->sentence, sizeof item->sentence, format, arguments);
+    va_end(arguments);
+}
+
+static void counts_differ(struct item *item, const char *where, int64_t upvotes, int64_t downvotes)
+{
+    item_differs(item, "%s says %lld up %lld down, Postgres %lld up %lld down (version %lld)",
+                 where, (long long)upvotes, (long long)downvotes, (long long)item->upvotes,
+                 (long long)item->downvotes, (long long)item->version);
 }
 
 static void compare_state(struct item *item, const redisReply *state)
 {
-    if (!state || state->elements != 3 || !state->element[0]->str)
+    item->verdict = VERDICT_AGREES;
+    item->seq = -1;
+    if (!state || state->elements != 4 || !state->element[0]->str)
         return;
     int64_t upvotes = redis_reply_int(state->element[0]);
     int64_t downvotes = redis_reply_int(state->element[1]);
+    item->seq = redis_reply_int(state->element[3]);
     if (redis_reply_int(state->element[2]) != 0)
         item->verdict = VERDICT_PENDING;
     else if (upvotes != item->upvotes || downvotes != item->downvotes)
-        item_differs(item, "Redis", upvotes, downvotes);
+        counts_differ(item, "Redis", upvotes, downvotes);
 }
 
 /* Compares an object that has a project's counts; one without any says nothing. */
@@ -127,7 +142,7 @@ static void compare_counts(struct item *item, const char *where, const json_t *c
                 (!downvotes || json_integer_value(downvotes) == item->downvotes) &&
                 (!version || json_integer_value(version) == item->version);
     if (!same)
-        item_differs(item, where, json_integer_value(upvotes), json_integer_value(downvotes));
+        counts_differ(item, where, json_integer_value(upvotes), json_integer_value(downvotes));
 }
 
 static void compare_project(struct item *item, const char *where, const char *text, size_t size)
@@ -149,31 +164,39 @@ static void compare_leaderboard(struct sample *sample, const redisReply *cached)
     json_array_foreach(projects, i, project)
     {
         const char *id = json_string_value(json_object_get(project, "project_id"));
-        struct item *item = id ? item_find(sample, id) : NULL;
-        if (item && item->verdict != VERDICT_PENDING)
+        struct item *item = id ? sample_find(sample, id) : NULL;
+        if (item && item->looked)
             compare_counts(item, "the leaderboard", project);
     }
     json_decref(root);
 }
 
-static void ask_item(struct redis_batch *batch, const struct item *item)
+/* Redis after Postgres: what commits in between shows as a difference, and is gone when looked at
+ * again. */
+static bool sample_look_at_states(struct sample *sample, struct error *error)
 {
+    struct redis_batch batch = {0};
     struct project_keys keys;
-    char cache[KEY_SIZE];
-    project_keys_make(&keys, item->id);
-    snprintf(cache, sizeof cache, "cache:project:%s", item->id);
-    redis_add(batch, keys.state, "HMGET %s upvotes downvotes pending", keys.state);
-    redis_add(batch, cache, "GET %s", cache);
+    for (size_t i = 0; i < sample->count; i++) {
+        project_keys_make(&keys, sample->items[i].id);
+        redis_add(&batch, keys.state, "HMGET %s upvotes downvotes pending seq", keys.state);
+    }
+    batch.deadline_us = clock_mono_us() + CONSISTENCY_LOOK_US; /* a large sample takes its time */
+    bool fine = redis_run(sample->check->redis, &batch, error);
+    for (size_t i = 0; fine && i < sample->count; i++) {
+        struct item *item = &sample->items[i];
+        item->looked = item_is_open(item);
+        if (item->looked)
+            compare_state(item, redis_reply(&batch, i));
+    }
+    redis_batch_free(&batch);
+    return fine;
 }
 
-static void read_item(struct sample *sample, const struct redis_batch *batch, size_t at,
-                      struct item *item)
+static void read_caches(struct sample *sample, struct item *item, const redisReply *cached)
 {
     struct consistency *check = sample->check;
     struct buf json = {0};
-    const redisReply *cached = redis_reply(batch, at + 1);
-    item->verdict = VERDICT_AGREES;
-    compare_state(item, redis_reply(batch, at));
     if (cached && cached->type == REDIS_REPLY_STRING)
         compare_project(item, "cache:project", cached->str, cached->len);
     if (check->fetch && check->fetch(check->context, item->id, &json) && json.size)
@@ -181,28 +204,36 @@ static void read_item(struct sample *sample, const struct redis_batch *batch, si
     buf_free(&json);
 }
 
-/* Redis after Postgres: what commits in between shows as a difference, and is gone when looked at
- * again. */
-static bool sample_look(struct sample *sample, struct error *error)
+static bool sample_look_at_caches(struct sample *sample, struct error *error)
 {
     struct redis_batch batch = {0};
     char key[KEY_SIZE];
-    for (size_t i = 0; i < sample->count; i++)
-        ask_item(&batch, &sample->items[i]);
+    for (size_t i = 0; i < sample->count; i++) {
+        snprintf(key, sizeof key, "cache:project:%s", sample->items[i].id);
+        redis_add(&batch, key, "GET %s", key);
+    }
     for (int i = 1; i <= LEADERBOARDS; i++) {
         snprintf(key, sizeof key, "cache:leaderboard:%d", i);
         redis_add(&batch, key, "GET %s", key);
     }
-    batch.deadline_us = clock_mono_us() + LOOK_US; /* a large sample takes its time */
+    batch.deadline_us = clock_mono_us() + CONSISTENCY_LOOK_US;
     bool fine = redis_run(sample->check->redis, &batch, error);
     for (size_t i = 0; fine && i < sample->count; i++) {
-        if (item_is_open(&sample->items[i]))
-            read_item(sample, &batch, 2 * i, &sample->items[i]);
+        if (sample->items[i].looked)
+            read_caches(sample, &sample->items[i], redis_reply(&batch, i));
     }
     for (size_t i = 0; fine && i < LEADERBOARDS; i++)
-        compare_leaderboard(sample, redis_reply(&batch, 2 * sample->count + i));
+        compare_leaderboard(sample, redis_reply(&batch, sample->count + i));
     redis_batch_free(&batch);
     return fine;
+}
+
+static bool sample_look(struct sample *sample, struct error *error)
+{
+    if (!sample_look_at_states(sample, error))
+        return false;
+    return sample->check->voters ? sample_look_at_voters(sample, error)
+                                 : sample_look_at_caches(sample, error);
 }
 
 /* How many still differ; tells those that do no more. */
@@ -258,7 +289,8 @@ bool consistency_check(struct consistency *check, struct error *error)
 {
     struct sample sample = {.check = check};
     check->sampled = check->pending = check->agreed = check->differ = 0;
-    bool fine = sample_choose(&sample, error) && sample_follow(&sample, error);
+    bool fine = (check->projects ? sample_take(&sample, error) : sample_choose(&sample, error)) &&
+                sample_follow(&sample, error);
     free(sample.items);
     return fine;
 }

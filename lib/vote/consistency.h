@@ -12,7 +12,10 @@
 struct consistency {
     struct pg *pg;
     struct redis *redis;
-    int64_t sample;     /* projects, chosen at random */
+    int64_t sample;              /* projects, chosen at random; unless they are named: */
+    const char *const *projects; /* NULL, or ids, each once; Postgres need not have them */
+    size_t project_count;
+    bool voters;        /* the state and each user's vote in it are compared, no caches */
     int64_t timeout_us; /* those that differ are read again for so long */
     /* NULL, or gets a cached answer of GET /api/projects/<id>; false: there is none. */
     bool (*fetch)(void *context, const char *project_id, struct buf *json);

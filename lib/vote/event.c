@@ -39,6 +39,11 @@ const char *vote_type_name(enum vote_type type)
     return type_names[type + 1];
 }
 
+enum vote_type vote_type_from(int64_t value)
+{
+    return value == VOTE_UP || value == VOTE_DOWN ? (enum vote_type)value : VOTE_NONE;
+}
+
 bool vote_type_parse(const char *name, enum vote_type *type)
 {
     int index;
@@ -160,7 +165,7 @@ const char *result_event_type(const struct result *result)
     return result->request->vote_type == VOTE_NONE ? "vote.removed.v1" : "vote.cast.v1";
 }
 
-enum { DEPTH_MAX = 16 };
+enum { DEPTH_MAX = 16, EVENT_BYTES_MAX = 64 * 1024 };
 
 /* The text of a member, or NULL with the error filled. */
 static const char *member_text(const json_t *object, const char *name, struct error *error)
@@ -252,6 +257,10 @@ static bool request_decode_rest(struct request *request, const json_t *object, s
 static json_t *object_load(const void *json, size_t size, struct error *error)
 {
     json_error_t problem;
+    if (size > EVENT_BYTES_MAX) {
+        error_set(error, ERROR_DATA, "over %d KiB", EVENT_BYTES_MAX / 1024);
+        return NULL;
+    }
     if (!json_depth_is_within(json, size, DEPTH_MAX)) {
         error_set(error, ERROR_DATA, "nested deeper than %d levels", DEPTH_MAX);
         return NULL;

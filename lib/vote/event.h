@@ -14,6 +14,11 @@
 #define TOPIC_RESULTS  "vote.results"
 #define TOPIC_DEAD     "vote.dead"
 
+/* How often a record was replayed; and, on a dead letter that was sent back, the same number: a
+ * replay of it raises only the first. */
+#define HEADER_REPLAY_COUNT "replay_count"
+#define HEADER_REDRIVEN     "vote_redriven"
+
 /* "requests", "results" and "dead" are short for those; any other name stands for itself. */
 const char *topic_name(const char *name);
 
@@ -27,6 +32,8 @@ enum vote_action { ACTION_CREATED, ACTION_CHANGED, ACTION_REMOVED, ACTION_UNCHAN
 enum vote_outcome { OUTCOME_COMMITTED, OUTCOME_RECONCILED, OUTCOME_SUPERSEDED, OUTCOME_FAILED };
 
 const char *vote_type_name(enum vote_type type); /* "up", "down", "none" */
+/* -1, 0 or 1 as it is read back; anything else is no vote. */
+enum vote_type vote_type_from(int64_t value);
 bool vote_type_parse(const char *name, enum vote_type *type) __attribute__((warn_unused_result));
 const char *vote_action_name(enum vote_action action);
 bool vote_action_parse(const char *name, enum vote_action *action)

@@ -1,13 +1,14 @@
 /* votes_csv.c - reads votes.csv. SPDX-License-Identifier: Apache-2.0 */
 #include "vote/votes_csv.h"
 
+#include "base/line.h"
 #include "base/units.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLUMNS = 4, FIELDS_MAX = 16 };
+enum { COLUMNS = 4, FIELDS_MAX = 16, CSV_LINE_MAX = 64 * 1024 };
 static const char *const column_names[COLUMNS] = {"timestamp", "user_id", "project_id",
                                                   "vote_type"};
 
@@ -81,9 +82,12 @@ bool votes_csv_read(FILE *file, void (*take)(void *context, const struct csv_vot
     bool fine = true;
     ssize_t length;
     errno = 0;
-    while (fine && (length = getline(&line, &size, file)) >= 0) {
+    while (fine && (length = line_get(&line, &size, CSV_LINE_MAX, file)) != 0) {
         vote.line++;
-        if (strlen(line) != (size_t)length)
+        if (length < 0)
+            fine = error_set(error, ERROR_DATA, "line %ld: is longer than %d bytes", vote.line,
+                             CSV_LINE_MAX);
+        else if (strlen(line) != (size_t)length)
             fine = error_set(error, ERROR_DATA, "line %ld: holds a NUL byte", vote.line);
         else if (vote.line == 1)
             fine = header_read(line + (strncmp(line, UTF8_MARK, 3) ? 0 : 3), positions, error);

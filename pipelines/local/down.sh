@@ -3,6 +3,7 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$(dirname "$0")/stack.sh"
+[[ ! -d $run/prometheus ]] || "$local_dir/prometheus.sh" stop "$run/prometheus"
 for ((i = ${#tools[@]} - 1; i >= 0; i--)); do
     name=${tools[i]%% *}
     stop_server "$name" "$run/$name" TERM

@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from stack import ROOT, wait_until
+from topics import make_topic
 
 TOPIC = "vote.requests"
 NAMES = {1: "up", -1: "down", 0: "none"}
@@ -56,12 +57,12 @@ def rfc3339(wall_us):
 class Backlog:
     """`count` votes over some projects and users, in an otherwise empty vote.requests."""
 
-    def __init__(self, stack, count, projects, users):
+    def __init__(self, stack, count, projects, users, partitions=None):
         self.stack, self.count = stack, count
         self.projects = [f"p{number + 1}" for number in range(projects)]
         self.requests = list(clicks(count, projects, users))
         self.expect()
-        empty_topic(stack)
+        empty_topic(stack, partitions)
         self.produce()
         self.records = self.read()
         self.prepare_redis()
@@ -139,9 +140,12 @@ def event_headers(request):
             ("content-type", "application/json"), ("traceparent", trace)]
 
 
-def empty_topic(stack):
-    """vote.requests as vote-admin makes it, without the records of an earlier workload."""
+def empty_topic(stack, partitions=None):
+    """vote.requests as vote-admin makes it, or with so many partitions, without the records of an earlier workload."""
     admin = AdminClient({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"]})
     admin.delete_topics([TOPIC])[TOPIC].result(30)
     wait_until(lambda: TOPIC not in admin.list_topics(timeout=10).topics, 30, TOPIC + " deleted")
-    wait_until(lambda: stack.run("vote-admin", "topics").returncode == 0, 30, TOPIC + " made")
+    if partitions:
+        make_topic(stack, TOPIC, partitions)
+    else:
+        wait_until(lambda: stack.run("vote-admin", "topics").returncode == 0, 30, TOPIC + " made")

@@ -74,7 +74,7 @@ def processor_seconds():
     return times.children_user + times.children_system
 
 
-def compare(stack, name, ours, theirs, rounds, target=False):
+def compare(stack, name, title, ours, theirs, rounds, target=False):
     figures, processor = {ours: [], theirs: []}, {ours: 0, theirs: 0}
     for turn in range(rounds + 1):
         for command in figures:
@@ -89,7 +89,7 @@ def compare(stack, name, ours, theirs, rounds, target=False):
     for command, taken in medians.items():
         print(f"{RECORDS / taken:10.0f} records/s {taken:7.2f} s {processor[command] / (rounds + 1):7.2f} CPU s   {command}")
     ratio = medians[theirs] / medians[ours]
-    print(f"  {ratio:.2f} times as fast, wanted >= {WANTED[name]}{'' if ratio >= WANTED[name] else '  MISSED'}", flush=True)
+    print(f"  {title}: {ratio:.2f} times as fast, wanted >= {WANTED[name]}{'' if ratio >= WANTED[name] else '  MISSED'}", flush=True)
 
 
 def bench(stack, rounds):
@@ -97,15 +97,15 @@ def bench(stack, rounds):
     fill(stack, "vote.results")
     print(f"{RECORDS} records of vote.results with 7 headers, 6 partitions, medians of {rounds} rounds, {os.cpu_count()} cores",
           flush=True)
-    compare(stack, "json", "vote-tail --format json | cat >/dev/null",
+    compare(stack, "json", "tail as JSON", "vote-tail --format json | cat >/dev/null",
             "kcat -b $B -C -t vote.results -e -q -J | cat >/dev/null", rounds)
-    compare(stack, "filter", "vote-tail --format json --user u77 | cat >/dev/null",
+    compare(stack, "filter", "tail of one user", "vote-tail --format json --user u77 | cat >/dev/null",
             "kcat -b $B -C -t vote.results -e -q -J | "
             "jq -c 'select((.payload | fromjson).user_id == \"u77\")' >/dev/null", rounds)
     fill(stack, "vote.requests", with_headers=False)
     print("replay: kcat cannot keep headers; so first with 7 headers a record that kcat drops, then without any", flush=True)
     for topic in ("vote.results", "vote.requests"):
-        compare(stack, "replay", f"vote-replay --from {topic} --to copy --yes",
+        compare(stack, "replay", f"replay of {topic}", f"vote-replay --from {topic} --to copy --yes",
                 f"kcat -b $B -C -t {topic} -e -q -K'|' | kcat -b $B -P -t copy -K'|'", rounds, target=True)
 
 

@@ -71,14 +71,15 @@ class WebStack(Stack):
     """All stages, with the page and tokens for everybody."""
 
     def start_tools(self):
-        self.notify_port = free_port()
-        notify = f"http://127.0.0.1:{self.notify_port}"
-        self.page_options = ("--web-root", WEB, "--notify-url", notify)
-        self.api = self.ingest(None, *self.page_options, "--dev-tokens").start()
+        self.notify_port, self.plain_port = free_port(), free_port()
+        self.notify_url = f"http://127.0.0.1:{self.notify_port}"
+        plain = f"http://127.0.0.1:{self.plain_port}"  # a site that only has vote buttons
+        self.page_options = ("--web-root", WEB, "--notify-url", self.notify_url)
+        self.api = self.ingest(None, *self.page_options, "--dev-tokens", "--cors-origins", plain).start()
         # what can never be committed is given up at once, so that a test need not wait for it
         self.commit("--retry-delays", "200ms,200ms").start()
         self.bare_port = free_port()  # for a page whose visitors bring their token
-        origins = f"{self.url},http://127.0.0.1:{self.bare_port}"
+        origins = f"{self.url},{plain},http://127.0.0.1:{self.bare_port}"
         self.notify = self.tool("vote-notify", "--listen", f"127.0.0.1:{self.notify_port}", "--cors-origins", origins)
         self.notify.start()
 

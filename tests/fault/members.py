@@ -8,6 +8,7 @@ from stack import BIN
 SOON = ("-X", "session.timeout.ms=2000", "-X", "heartbeat.interval.ms=300")
 # Whoever takes the place of a member that was killed need not wait for its session to end.
 STAND_IN = (*SOON, "-X", "group.instance.id=main")
+CONFIG = 78  # the exit code of what cannot start as it is set
 RETRIES = ("--retry-delays", "200ms,400ms,800ms")
 CRASH = os.path.join(os.path.dirname(BIN), "test", "libcrash.so")
 

@@ -198,3 +198,57 @@ def test_G6_a_database_that_is_down_makes_nothing_dead(stack, refusing, project,
     finally:
         load.close()
     assert len(dead()) == 1
+
+
+@pytest.fixture
+def failed(stack, refusing, project, dead):
+    """A vote against the project that Postgres refused to the end: its token and request."""
+    token = sign(f"refused-{uuid.uuid4().hex[:8]}")
+    request_id = accepted(stack.vote(token, project, "down"))
+    assert json.loads(dead(1)[0][0].value())["request_id"] == request_id
+    wait_until(lambda: stack.status(token, request_id)["state"] == "failed", 10, "its status says so")
+    wait_until(lambda: not stack.sql("select 1 from vote.parked where request_id = %s", request_id), 10, "parked no more")
+    return token, request_id
+
+
+def replay(stack, *arguments):
+    return stack.run("vote-replay", *arguments, check=True).stderr
+
+
+def test_G2_a_vote_that_failed_counts_once_when_it_is_redriven_after_the_cause_is_mended(stack, refusing, project, failed, outcomes):
+    token, request_id = failed
+    refusing()
+    for _ in range(2):  # once too often does no harm
+        assert replay(stack, "--redrive", "--request", request_id).startswith("vote-replay: 1 sent")
+    wait_until(lambda: outcome_of(stack, request_id) == [("committed",)], 10, "it is committed")
+    wait_until(lambda: stack.shown(project) == (0, 1, 0), 10, "redis settles")
+    wait_until(lambda: stack.status(token, request_id)["state"] == "committed", 10, "its status says so")
+    wait_applied(stack)
+    wait_until(lambda: outcomes.types_of(request_id)[:1] == ["vote.cast.v1"], 10, "its result says so")
+    replay(stack, "--from", "requests", "--to", "requests", "--request", request_id)
+    wait_applied(stack)
+    assert stack.counts(project) == (0, 1) and outcome_of(stack, request_id) == [("committed",)]
+    check_sums(stack)
+
+
+def test_G3_a_vote_that_is_redriven_behind_a_later_one_changes_nothing(stack, refusing, project, failed):
+    token, request_id = failed
+    later = accepted(stack.vote(token, project, "up"))
+    wait_until(lambda: outcome_of(stack, later) == [("committed",)], 10, "the later one is committed")
+    refusing()
+    replay(stack, "--redrive", "--request", request_id)
+    wait_until(lambda: outcome_of(stack, request_id) == [("superseded",)], 10, "it is superseded")
+    assert stack.counts(project) == (1, 0)
+    check_sums(stack)
+
+
+def test_G8_what_failed_is_tried_again_by_a_redrive_and_by_no_replay(stack, refusing, project, failed, dead):
+    _, request_id = failed
+    before = len(dead())
+    replay(stack, "--redrive", "--request", request_id)
+    wait_until(lambda: len(dead(before + 1)) > before, 20, "it is refused again")
+    wait_until(lambda: outcome_of(stack, request_id) == [("failed",)], 10, "and failed")
+    refusing()
+    replay(stack, "--from", "requests", "--to", "requests", "--request", request_id)  # the first and the redriven one
+    wait_applied(stack)
+    assert outcome_of(stack, request_id) == [("failed",)] and stack.counts(project) == (0, 0)

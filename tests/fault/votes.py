@@ -41,11 +41,11 @@ class Outcomes:
 
 
 class Load:
-    """Four people in a row who click at random until they are told to stop. Each 202 is remembered."""
+    """Four people in a row who click at random until they are told to stop. Each 202 is remembered, and what failed."""
 
-    def __init__(self, stack, projects=5, users=40):
+    def __init__(self, stack, projects=5, users=40, url=None):
         tag = uuid.uuid4().hex[:8]
-        self.stack, self.accepted, self.answers = stack, [], 0
+        self.stack, self.url, self.accepted, self.failed, self.answers = stack, url or stack.url, [], [], 0
         self.projects = [f"{tag}-{n}" for n in range(projects)]
         self.tokens = [sign(f"{tag}-u{n}") for n in range(users)]
         self.ended = threading.Event()
@@ -58,15 +58,21 @@ class Load:
     def click(self):
         session = requests.Session()
         while not self.ended.wait(0.01):
-            body = {"project_id": random.choice(self.projects), "vote_type": random.choice(("up", "down", "none"))}
-            try:
-                answer = session.post(self.stack.url + "/api/votes", json=body, timeout=30,
-                                      headers={"Authorization": "Bearer " + random.choice(self.tokens)})
-            except requests.RequestException:
-                continue
-            self.answers += 1
-            if answer.status_code == 202:
-                self.accepted.append(answer.json()["data"]["request_id"])
+            self.click_once(session)
+
+    def click_once(self, session):
+        body = {"project_id": random.choice(self.projects), "vote_type": random.choice(("up", "down", "none"))}
+        try:
+            answer = session.post(self.url + "/api/votes", json=body, timeout=30,
+                                  headers={"Authorization": "Bearer " + random.choice(self.tokens)})
+        except requests.RequestException as error:
+            self.failed.append(repr(error))
+            return
+        self.answers += 1
+        if answer.status_code == 202:
+            self.accepted.append(answer.json()["data"]["request_id"])
+        else:
+            self.failed.append(f"{answer.status_code} {answer.text}")
 
     def wait_more(self, count, seconds=30):
         """Until so many more votes have been accepted."""

@@ -150,6 +150,10 @@ class Stack:
     def commit(self, *arguments):
         return self.tool("vote-commit", *arguments)
 
+    def script(self, name, *arguments, env=None):
+        """A script of the local stack that is none of its three servers'."""
+        subprocess.run([os.path.join(SCRIPTS, name + ".sh"), *arguments], check=True, timeout=300, env={**os.environ, **(env or {})})
+
     def signal_server(self, name, signal_name):
         pid = int(open(os.path.join(self.directory, name, "pid")).read().split()[0])
         os.kill(pid, getattr(signal, "SIG" + signal_name))

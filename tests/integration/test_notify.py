@@ -15,50 +15,10 @@ import requests
 import socketio
 import websocket
 
+from asyncapi import check_event
+from browser import Browser
 from stack import BIN, SECRET, free_port, wait_until
 from topics import produce, wait_applied
-
-
-class Browser:
-    """A Socket.IO client that keeps all it is told: (event, payload), in order."""
-
-    def __init__(self, url, token=None, transports=("websocket",), projects=(), reconnects=False):
-        self.events, self.closed = [], 0
-        self.client = socketio.Client(reconnection=reconnects, reconnection_delay=0.2, reconnection_delay_max=1)
-        self.client.on("*", self.keep)
-        self.client.on("disconnect", self.gone)
-        self.projects, self.answer = list(projects), None
-        self.client.on("connect", self.resubscribe)
-        self.client.connect(url, auth={"token": token} if token else None, transports=list(transports), wait_timeout=20)
-
-    def keep(self, event, payload):
-        self.events.append((event, payload))
-
-    def gone(self):
-        self.closed += 1
-
-    def resubscribe(self):
-        if self.projects:
-            self.client.emit("subscribe", {"project_ids": self.projects}, callback=self.keep_answer)
-
-    def keep_answer(self, answer):
-        self.answer = answer
-        for name, counts in answer.get("projects", {}).items():
-            self.events.append(("snapshot", dict(counts, project_id=name)))
-
-    def call(self, event, payload):
-        return self.client.call(event, payload, timeout=20)
-
-    def subscribe(self, *projects):
-        answer = self.call("subscribe", {"project_ids": list(projects)})
-        self.keep_answer(answer)
-        return answer
-
-    def of(self, project, *names):
-        return [payload for name, payload in list(self.events) if payload.get("project_id") == project and (not names or name in names)]
-
-    def close(self):
-        self.client.disconnect()
 
 
 def hello(token):
@@ -141,6 +101,9 @@ def browse():
             browser.close()
         except Exception:
             pass
+    for browser in opened:
+        for told in browser.events:
+            check_event(*told)
 
 
 def metric(tool, name):
@@ -390,8 +353,9 @@ def test_clients_that_never_read_harm_nobody_and_cost_little(stack, notifier):
                          "--ping-timeout", f"{SLOW_SECONDS * 1000 * 20 // 60:.0f}ms")
     projects, users = [f"slow-{uuid.uuid4().hex[:8]}-{n}" for n in range(40)], ["reads-" + uuid.uuid4().hex[:8], "deaf-" + uuid.uuid4().hex[:8]]
     stack.add_projects(*projects)
-    reader = Watcher(url, stack.token(users[0]))
-    reader.subscribe(*projects)
+    reader, undisturbed = (Watcher(where, stack.token(users[0])) for where in (url, notifier("--conflate", "0")[1]))
+    for watcher in (reader, undisturbed):
+        watcher.subscribe(*projects)
     silent, public, owner = Deaf(url, projects), Deaf(url, projects), Deaf(url, projects, stack.token(users[1]))
     wait_until(lambda: metric(tool, "vote_notify_sockets") == 4, 10, "all of them")
     resident = [resident_bytes(tool)]
@@ -404,11 +368,11 @@ def test_clients_that_never_read_harm_nobody_and_cost_little(stack, notifier):
     wait_until(lambda: all(reader.newest.get(project) == version for project, version in versions.items()), 20, "the reader has the newest")
     wait_until(lambda: len(reader.own) >= len(own), 20, "the reader has its own")
     each_second()
-    late_ms = statistics.quantiles(reader.late_ms, n=100)
+    late_ms, usual_ms = (statistics.quantiles(watcher.late_ms, n=100) for watcher in (reader, undisturbed))
     print(f"{SLOW_SECONDS:g} s, {sum(versions.values())} results: the reader was told within p50 {late_ms[49]:.1f} ms, p95 {late_ms[94]:.1f} ms, "
-          f"p99 {late_ms[98]:.1f} ms; memory {resident[0] / 2**20:.1f} MiB + {(max(resident) - resident[0]) / 2**20:.1f} MiB; "
+          f"p99 {late_ms[98]:.1f} ms, without them p95 {usual_ms[94]:.1f} ms; memory {resident[0] / 2**20:.1f} MiB + {(max(resident) - resident[0]) / 2**20:.1f} MiB; "
           f"{metric(tool, 'vote_notify_conflated_total'):.0f} counts replaced for slow clients")
-    assert sorted(reader.own) == sorted(own) and late_ms[94] < 500
+    assert sorted(reader.own) == sorted(own) and late_ms[94] < max(500, 3 * usual_ms[94])
     quarantine = 512 if "asan" in BIN else 0  # what the address sanitizer keeps of freed memory
     assert max(resident) - resident[0] < (8 + quarantine) * 2**20
     # One gets the newest when it reads again, one has answered no ping, and one has votes of its own that no other replaces.
@@ -416,7 +380,7 @@ def test_clients_that_never_read_harm_nobody_and_cost_little(stack, notifier):
     wait_until(lambda: closed_for(tool, "ping timeout") == 1, 20, "the silent one closed")
     wait_until(lambda: closed_for(tool, "slow client") == 1, 20, "the owner of votes closed")
     assert metric(tool, "vote_notify_conflated_total") > 0
-    for client in (reader, silent, public, owner):
+    for client in (reader, undisturbed, silent, public, owner):
         client.socket.close()
 
 

@@ -13,6 +13,7 @@ import uuid
 import pytest
 
 from stack import BIN, ROOT, wait_until
+from test_commit import metric
 from topics import event, make_topic, read_committed, send, wait_applied
 
 CSV_HEADER = "timestamp,user_id,project_id,vote_type\n"
@@ -199,12 +200,13 @@ def test_plain_lines_elsewhere(servers, topics):
 # --resume
 
 def endings(servers, tmp_path, source, target, spell, kill_after):
-    """Runs until one is done, ending each other after a while; how many were ended."""
+    """Runs until one is done, ending each other after a while; how many were ended. The while grows: however slow the
+    machine, some run comes to its first record."""
     ended = 0
     while True:
         tool = start(servers, *source, "--to", target, "--resume", str(tmp_path / "state"), "--rate", "4000/s", stdout=subprocess.DEVNULL)
         try:
-            errors = tool.communicate(timeout=kill_after())[1]
+            errors = tool.communicate(timeout=kill_after() * 1.1 ** ended)[1]
         except subprocess.TimeoutExpired:
             tool.send_signal(spell)
             errors = tool.communicate(timeout=60)[1]
@@ -553,6 +555,8 @@ def test_a_resumable_replay_into_the_log_stops_neither_votes_nor_audit(stack, pr
     """What ends a transaction takes an offset that vote-commit never sees."""
     stack.wait_committed(token, stack.vote(token, project, "up").json()["data"]["request_id"])
     replay(stack, "--from", "requests", "--to", "requests", "--project", project, "--resume", str(tmp_path / "state"))
+    wait_until(lambda: json.loads(stack.run("vote-admin", "lag", "--format", "json").stdout)["max_seconds"] == 0, 20, "no lag")
+    wait_until(lambda: metric(stack.main_commit, "vote_commit_lag_records") == 0, 20, "no lag told")
     stack.wait_committed(token, stack.vote(token, project, "down").json()["data"]["request_id"])
     assert stack.counts(project) == (0, 1)
     send(stack, "vote.requests", [{"partition": p, "key": project, "value": event(

@@ -5,6 +5,7 @@ import socket
 import subprocess
 
 import pytest
+import requests
 
 from stack import SCRIPTS, wait_until
 
@@ -75,6 +76,17 @@ def test_a_killed_server_is_down_in_status_and_up_brings_it_back(up):
     assert script("up.sh", run, base).returncode == 0
     # The tools look at their servers about once a second.
     wait_until(lambda: script("status.sh", run, base).returncode == 0, 20, "status")
+
+
+def test_watch_scrapes_every_stage_and_knows_the_rules(up):
+    run, base, _ = up
+    watch = script("watch.sh", run, base)
+    assert watch.returncode == 0 and f"http://127.0.0.1:{base + 10}/alerts" in watch.stdout, watch.stdout + watch.stderr
+    api = f"http://127.0.0.1:{base + 10}/api/v1/"
+    wait_until(lambda: len(requests.get(api + "query", params={"query": "up == 1"}, timeout=10).json()["data"]["result"]) == 4, 60, "targets")
+    groups = requests.get(api + "rules", timeout=10).json()["data"]["groups"]
+    assert "VoteQueueDeep" in {rule["name"] for group in groups for rule in group["rules"]}
+    assert "already running" in script("watch.sh", run, base).stdout
 
 
 def test_a_stack_keeps_the_ports_it_was_made_with(up):

@@ -116,6 +116,22 @@ static void what_is_no_object_is_refused(void **state)
     assert_false(request_decode(&read, NULL, 0, &error));
 }
 
+static void what_is_far_larger_than_an_event_is_refused_unread(void **state)
+{
+    (void)state;
+    struct buf json = {0};
+    struct request read;
+    struct error error;
+    request_encode(&sample, &json);
+    assert_true(request_decode(&read, json.data, json.size, &error));
+    while (json.size <= 64 * 1024)
+        buf_char(&json, ' ');
+    assert_false(request_decode(&read, json.data, json.size, &error));
+    assert_string_equal(error.text, "over 64 KiB");
+    assert_int_equal(error.code, ERROR_DATA);
+    buf_free(&json);
+}
+
 static void the_event_type_says_what_happened(void **state)
 {
     (void)state;
@@ -176,6 +192,7 @@ int main(void)
         cmocka_unit_test(a_result_of_another_type_is_none),
         cmocka_unit_test(a_bad_member_is_named),
         cmocka_unit_test(what_is_no_object_is_refused),
+        cmocka_unit_test(what_is_far_larger_than_an_event_is_refused_unread),
         cmocka_unit_test(the_event_type_says_what_happened),
         cmocka_unit_test(a_step_has_its_name),
         cmocka_unit_test(a_wish_to_be_forgotten_reads_back_as_it_was),

@@ -136,6 +136,17 @@ static void help_that_does_not_fit_names_the_last_sets_only(void **state)
     buf_free(&some);
 }
 
+static void help_that_is_too_long_for_its_first_set_names_the_last_of_it(void **state)
+{
+    (void)state;
+    struct buf text = {0};
+    assert_false(options_print_help(told_sets, 2, 4, &text));
+    assert_non_null(strstr(text.data, "--colour NAME"));
+    assert_null(strstr(text.data, "where it is"));
+    assert_non_null(strstr(text.data, "Also: --file --secret-file\n"));
+    buf_free(&text);
+}
+
 static void help_is_eighty_columns_wide(void **state)
 {
     (void)state;
@@ -166,6 +177,7 @@ int main(void)
         cmocka_unit_test(a_bad_variable_is_a_config_error),
         cmocka_unit_test(flags_may_stand_among_arguments),
         cmocka_unit_test(help_that_does_not_fit_names_the_last_sets_only),
+        cmocka_unit_test(help_that_is_too_long_for_its_first_set_names_the_last_of_it),
         cmocka_unit_test(help_is_eighty_columns_wide),
         cmocka_unit_test(the_completion_offers_choices_files_and_words),
     };

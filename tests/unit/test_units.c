@@ -68,6 +68,18 @@ static void a_rate_is_per_second(void **state)
     assert_false(units_parse_rate_per_s("120", &per_s));
 }
 
+static void a_ratio_is_at_most_one(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"", "1.01", "-0.1", "2", "0.5x", ".", "half"};
+    double ratio;
+    assert_true(units_parse_ratio("0.25", &ratio));
+    assert_true(ratio == 0.25);
+    assert_true(units_parse_ratio("1", &ratio) && units_parse_ratio("0", &ratio));
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_false(units_parse_ratio(texts[i], &ratio));
+}
+
 static void a_quota_is_a_count_in_a_window(void **state)
 {
     (void)state;
@@ -94,6 +106,7 @@ int main(void)
         cmocka_unit_test(what_is_no_size_is_refused),
         cmocka_unit_test(what_is_formatted_reads_back),
         cmocka_unit_test(a_rate_is_per_second),
+        cmocka_unit_test(a_ratio_is_at_most_one),
         cmocka_unit_test(a_quota_is_a_count_in_a_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

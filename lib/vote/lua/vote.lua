@@ -15,7 +15,8 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local seq = string.format('%.0f', math.max(now, tonumber(state[3]) + 1))
 
-local previous = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
+local previous = tonumber(redis.call('HGET', KEYS[2], ARGV[1]))
+if previous ~= 1 and previous ~= -1 then previous = 0 end
 local value = tonumber(ARGV[2])
 if ARGV[3] == '1' and value == previous then value = 0 end
 
