@@ -1,11 +1,16 @@
 # test_overlays.py - each overlay builds, is what Kubernetes' schemas have, and keeps the policies; and each policy
 # notices when it is broken. SPDX-License-Identifier: Apache-2.0
+import os
+import re
+
 import pytest
+import yaml
 
 import damages
 import policies
 import schemas
-from manifests import DAEMONS, OVERLAYS, name_of, render
+from manifests import DAEMONS, OVERLAYS, matches, name_of, render
+from stack import ROOT
 
 
 @pytest.fixture(params=OVERLAYS)
@@ -43,6 +48,15 @@ def test_an_object_with_a_wrong_field_is_not_valid(kind, name, damage):
 def test_an_api_that_the_version_does_not_serve_is_not_valid():
     thing = dict(render("production").find("CronJob", "vote-audit"), apiVersion="batch/v1beta1")
     assert schemas.errors(thing) == ["there is no CronJob in batch/v1beta1"]
+
+
+def test_prometheus_scrapes_every_daemon_and_nothing_else(overlay):
+    monitor = yaml.safe_load(open(os.path.join(ROOT, "k8s", "monitoring", "pods.yaml")))["spec"]
+    endpoint = monitor["podMetricsEndpoints"][0]
+    kept = next(rule["regex"] for rule in endpoint["relabelings"] if rule.get("action") == "keep")
+    scraped = {pod.name for pod in overlay.pods() if matches(monitor["selector"], pod.labels) and endpoint["port"] in pod.ports()
+               and re.fullmatch(kept, pod.containers[0]["name"])}
+    assert scraped == set(DAEMONS)
 
 
 @pytest.mark.parametrize("policy", policies.POLICIES, ids=lambda policy: policy.__name__)
