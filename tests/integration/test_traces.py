@@ -343,10 +343,11 @@ def test_spans_that_the_collector_rejects_are_counted(traced, ingest):
     assert metric(tool, "vote_trace_spans_exported_total") == spans_of(1) - dropped(tool, "refused")
 
 
-def test_a_stop_sends_what_is_left(traced, ingest):
-    collector = Collector()
+def test_a_stop_sends_what_is_left_also_what_waits_to_be_sent_again(traced, ingest):
+    collector = Collector(lambda number: (429, {"Retry-After": "600"}, b"") if number == 0 else (200, {}, b"{}"))
     tool, url = ingest(collector)
     votes_of(traced, url, 5)
+    wait_until(lambda: len(collector.calls) == 1, 20, "the call that is to be made again")
     assert tool.stop() == 0
     assert len(collector.spans) == spans_of(5)
 
