@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # kafka.sh - a private Apache Kafka (KRaft, one node): kafka.sh start DIR PORT [CONTROLLER_PORT] | stop DIR | status DIR
 # KAFKA_PROPERTIES adds lines to server.properties, of which the last one of a name counts; KAFKA_FORMAT replaces the
-# arguments of the storage tool, for a node of several. SPDX-License-Identifier: Apache-2.0
+# arguments of the storage tool, for a node of several; KAFKA_PATIENCE is how many seconds a start may take.
+# SPDX-License-Identifier: Apache-2.0
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=server.sh
@@ -46,7 +47,7 @@ start() {
     fi
     launch kafka "$dir" java -Xms256m -Xmx512m -XX:+UseG1GC -Djava.awt.headless=true \
         -cp "$libs/*" kafka.Kafka "$dir/server.properties"
-    wait_until kafka "$dir" 60 listens "$port"
+    wait_until kafka "$dir" "${KAFKA_PATIENCE:-60}" listens "$port"
     echo "kafka: ready on 127.0.0.1:$port"
 }
 

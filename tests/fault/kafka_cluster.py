@@ -8,6 +8,7 @@ import uuid
 from stack import KAFKA_ENV, SCRIPTS, Stack, free_port, wait_until
 
 NODES = (1, 2, 3)
+PATIENCE_SECONDS = 180  # three at once, on a machine with two busy cores
 PROPERTIES = """node.id={node}
 controller.quorum.bootstrap.servers={controllers}
 offsets.topic.replication.factor=3
@@ -45,11 +46,11 @@ class KafkaCluster:
         """All at once: none is ready before two can agree on a leader."""
         starting = [subprocess.Popen(
             [os.path.join(SCRIPTS, "kafka.sh"), "start", self.path(node), *map(str, self.ports[node])],
-            env={**os.environ, **KAFKA_ENV, "KAFKA_FORMAT": self.format,
+            env={**os.environ, **KAFKA_ENV, "KAFKA_FORMAT": self.format, "KAFKA_PATIENCE": str(PATIENCE_SECONDS),
                  "KAFKA_PROPERTIES": self.properties(node)})
             for node in nodes]
         for process in starting:
-            assert process.wait(120) == 0
+            assert process.wait(PATIENCE_SECONDS + 60) == 0
 
     def pid(self, node):
         return int(open(os.path.join(self.path(node), "pid")).read().split()[0])
@@ -84,7 +85,7 @@ class ClusterStack(Stack):
             self.server("start", name)
         self.kafka.start(*NODES)
         self.run("vote-admin", "migrate", check=True)
-        wait_until(lambda: self.run("vote-admin", "topics", "--replication-factor", "3").returncode == 0, 30, "topics")
+        wait_until(lambda: self.run("vote-admin", "topics", "--replication-factor", "3").returncode == 0, 90, "topics")
 
     def stop(self):
         for tool in self.tools:
