@@ -106,7 +106,7 @@ def run_for_a_while(secured, command, env):
     process = subprocess.Popen(command, env={**secured.env, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                preexec_fn=die_with_parent)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        return process.communicate(timeout=6)[0]
+        return process.communicate(timeout=6 if os.path.basename(command[0]) in DAEMONS else 60)[0]
     process.terminate()
     try:
         return process.communicate(timeout=30)[0]
@@ -130,7 +130,7 @@ def test_what_goes_wrong_is_said_without_the_secret(secured, variable):
             ports = ["--admin-listen", f"127.0.0.1:{free_port()}"] if command[0] in DAEMONS else []
             env = {variable: value} if variable.endswith("_FILE") else {variable: value, variable + "_FILE": ""}
             said = run_for_a_while(secured, [os.path.join(BIN, command[0]), *command[1:], *ports], env)
-            assert said, (command, value)
+            assert said or command[0] in DAEMONS, (command, value)
             assert MARK not in said, (command, said)
 
 

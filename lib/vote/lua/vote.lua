@@ -9,6 +9,14 @@
 -- does nothing.
 local state = redis.call('HMGET', KEYS[1], 'upvotes', 'downvotes', 'seq', 'pending', 'pending_up', 'pending_down')
 if not state[1] then return {'missing'} end
+for i = 1, 6 do
+    -- What no script of ours has written there goes, and is loaded again; 2^52 is far beyond any of them.
+    local number = tonumber(state[i])
+    if not number or number ~= math.floor(number) or math.abs(number) > 4503599627370496 then
+        redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+        return {'missing'}
+    end
+end
 local upvotes, downvotes = tonumber(state[1]), tonumber(state[2])
 
 local time = redis.call('TIME')
