@@ -263,7 +263,7 @@ void problem_reply(struct http_request *request, int status, const char *type, c
 /* Answers 503 temporary-reduced-capacity with Retry-After, and logs why. */
 void problem_unavailable(struct http_request *request, const struct error *error);
 
-/* Answers 404 and 405 for the router. */
+/* Answers 400, 404 and 405 for the router. */
 void problem_refuse(struct http_request *request, int status, const char *allow);
 
 /* The routes, in api_*.c. */

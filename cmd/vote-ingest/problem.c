@@ -47,8 +47,11 @@ void problem_refuse(struct http_request *request, int status, const char *allow)
     char headers[128] = "";
     if (status == 405)
         snprintf(headers, sizeof headers, "Allow: %s\r\n", allow);
-    problem_reply(request, status, status == 405 ? "method-not-allowed" : "not-found",
-                  status == 405 ? "this resource does not take that method"
-                                : "there is no such resource",
-                  NULL, headers);
+    const char *type = status == 405   ? "method-not-allowed"
+                       : status == 400 ? "malformed"
+                                       : "not-found";
+    const char *detail = status == 405   ? "this resource does not take that method"
+                         : status == 400 ? "it is not clear where the request ends"
+                                         : "there is no such resource";
+    problem_reply(request, status, type, detail, NULL, headers);
 }

@@ -103,6 +103,8 @@ enum http_body http_read_body(struct http_request *request, size_t max_bytes, st
 /* As civetweb itself decides (RFC 9112 section 9.3). */
 static bool keeps_alive(const struct http_request *request)
 {
+    if (request->ends)
+        return false;
     const char *connection = http_header(request, "Connection");
     if (connection && strcasestr(connection, "close"))
         return false;
@@ -210,6 +212,36 @@ static void http_dispatch(const struct http_server *server, struct http_request 
     buf_free(&allow);
 }
 
+/* A blank before the colon: civetweb has put a NUL in the place of each. */
+static bool name_is_odd(const struct mg_header *header)
+{
+    const char *end = header->name + strlen(header->name) + 1;
+    return end < header->value && !*end;
+}
+
+/* Whether all who read the head, a proxy before us among them, find the same end of the body (RFC
+ * 9112 section 6.3): else one of them takes for a request what the other one takes for a body. */
+static bool framing_is_clear(const struct mg_request_info *info)
+{
+    int lengths = 0, codings = 0;
+    for (int i = 0; i < info->num_headers; i++) {
+        const struct mg_header *header = &info->http_headers[i];
+        if (name_is_odd(header))
+            return false;
+        if (!strcasecmp(header->name, "Content-Length")) {
+            lengths++;
+            if (!*header->value || header->value[strspn(header->value, "0123456789")])
+                return false;
+        }
+        if (!strcasecmp(header->name, "Transfer-Encoding")) {
+            codings++;
+            if (strcasecmp(header->value, "chunked") != 0 || strcmp(info->http_version, "1.1") != 0)
+                return false;
+        }
+    }
+    return lengths + codings <= 1;
+}
+
 static int http_on_request(struct mg_connection *connection)
 {
     const struct mg_request_info *info = mg_get_request_info(connection);
@@ -221,10 +253,15 @@ static int http_on_request(struct mg_connection *connection)
                                    .query = info->query_string,
                                    .cors_origins = server->settings.cors_origins,
                                    .context = server->settings.context};
-    if (request.cors_origins && !strcmp(request.method, "OPTIONS"))
+    request.ends = !framing_is_clear(info);
+    if (request.ends) {
+        mg_disable_connection_keep_alive(connection);
+        server->settings.refuse(&request, 400, NULL);
+    } else if (request.cors_origins && !strcmp(request.method, "OPTIONS")) {
         cors_preflight(&request);
-    else
+    } else {
         http_dispatch(server, &request);
+    }
     atomic_fetch_sub(&server->in_hand, 1);
     return 1;
 }

@@ -25,6 +25,7 @@ struct http_request {
     void *context; /* the server's */
     bool replied;
     int status; /* of the reply */
+    bool ends; /* the connection ends with the answer */
 };
 
 typedef void (*http_handler)(struct http_request *request);
@@ -42,7 +43,7 @@ struct http_settings {
     size_t route_count;
     const char *cors_origins; /* "*", or origins by comma; NULL: none (Fetch standard, CORS) */
     void *context;
-    /* Answers 404 and 405 (with `allow`, the methods there are, or NULL). */
+    /* Answers 400, 404 and 405 (with `allow`, the methods there are, or NULL). */
     void (*refuse)(struct http_request *request, int status, const char *allow);
 };
 

@@ -286,7 +286,9 @@ static int on_headers(http_parser *parser)
     take_header(request);
     find_query(connection, &path_size);
     parser->upgrade = is_websocket_request(connection);
-    request->keeps_alive = http_should_keep_alive(parser) && parser->method != HTTP_CONNECT;
+    /* What HTTP/1.0 sends in chunks ends where nobody knows (RFC 9112 section 6.1). */
+    request->keeps_alive = http_should_keep_alive(parser) && parser->method != HTTP_CONNECT &&
+                           !(parser->http_minor == 0 && parser->flags & F_CHUNKED);
     connection->server = server_of_path(connection->transport, request->url.data, path_size);
     if (!connection->server)
         return 0;

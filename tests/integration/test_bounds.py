@@ -7,7 +7,7 @@ import uuid
 import pytest
 import requests
 
-from stack import SECRET, wait_until
+from stack import SECRET, free_port, wait_until
 from topics import produce
 from test_access import hand_made
 
@@ -41,15 +41,16 @@ def test_a_head_over_16_kib_is_refused(stack, port_of, head):
 
 
 @pytest.mark.parametrize("path, status", [
-    ("/api/votes/status/" + "x" * 128, 404), ("/api/projects/" + "x" * 65, 404), ("/api/projects/" + "%00", 404), ("/api/projects/%2e%2e", 404),
-    ("/api/votes/user?project_ids=" + "p" * 65, 400), ("/api/votes/user?project_ids=" + ",".join(["p"] * 1001), 400),
-    ("/api/votes/user?cursor=" + "1" * 200, 400), ("/api/votes/user?cursor=1:p';--", 400), ("/api/votes/user?limit=1001", 400),
-    ("/api/votes/user?limit=99999999999999999999", 400), ("/api/leaderboard?limit=101", 400), ("/api/leaderboard?limit=-1", 400)], ids=range(12))
+    ("/api/votes/status/" + "x" * 128, 404), ("/api/projects/" + "x" * 65, 404), ("/api/projects/" + "%00", 404),
+    ("/api/projects/%2e%2e", 404), ("/api/votes/user?project_ids=" + "p" * 65, 400),
+    ("/api/votes/user?project_ids=" + ",".join(["p"] * 1001), 400), ("/api/votes/user?cursor=" + "1" * 200, 400),
+    ("/api/votes/user?cursor=1:p';--", 400), ("/api/votes/user?limit=1001", 400), ("/api/votes/user?limit=99999999999999999999", 400),
+    ("/api/leaderboard?limit=101", 400), ("/api/leaderboard?limit=-1", 400)], ids=range(12))
 def test_a_path_or_query_out_of_its_bounds_is_refused(stack, token, path, status):
     assert get(stack, token, path).status_code == status
 
 
-@pytest.mark.parametrize("key, status", [("k" * 255, 202), ("k" * 256, 400), ("", 400), ("tab\tin", 400)], ids=["255", "256", "none", "tab"])
+@pytest.mark.parametrize("key, status", [("k" * 255, 202), ("k" * 256, 400), ("", 400), ("tab\tin", 400)], ids=["255", "256", "0", "tab"])
 def test_an_idempotency_key_has_1_to_255_printable_characters(stack, project, token, key, status):
     answer = requests.post(stack.url + "/api/votes", json={"project_id": project, "vote_type": "up"}, timeout=30,
                            headers={"Authorization": "Bearer " + token, "Idempotency-Key": key})
@@ -73,6 +74,48 @@ def test_a_traceparent_that_is_none_is_not_taken_over(stack, project, token, tra
     assert traceparent not in shown and len(json.loads(shown.splitlines()[0])["headers"]) > 0
 
 
+# Where a request ends
+
+SECOND = b"GET /second HTTP/1.1\r\nHost: x\r\n\r\n"
+UNCLEAR = {
+    "two lengths": "Content-Length: 0\r\nContent-Length: {size}\r\n\r\n", "a list of lengths": "Content-Length: 0, {size}\r\n\r\n",
+    "a length with a sign": "Content-Length: +{size}\r\n\r\n", "a length in hex": "Content-Length: 0x{size}\r\n\r\n",
+    "a length below zero": "Content-Length: -{size}\r\n\r\n", "a blank behind the name": "Content-Length : {size}\r\n\r\n",
+    "a length and chunks": "Content-Length: {size}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two codings": "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+    "a coding that is none": "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a blank behind the coding": "Transfer-Encoding : chunked\r\nContent-Length: {size}\r\n\r\n0\r\n\r\n",
+    "a carriage return alone": "X: \rxTransfer-Encoding: chunked\r\nContent-Length: {size}\r\n\r\n",
+    "chunks of HTTP/1.0": "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+}
+
+
+@pytest.fixture(scope="module")
+def ports(running):
+    port = free_port()
+    tool = running.tool("vote-notify", "--listen", f"127.0.0.1:{port}").start()
+    yield {"vote-ingest": (running.ports["api"], "/api/votes"), "vote-notify": (port, "/socket.io/?EIO=4&transport=polling"),
+           "admin": (running.main_commit.admin_port, "/metrics")}
+    tool.stop()
+
+
+@pytest.mark.parametrize("name", UNCLEAR)
+@pytest.mark.parametrize("listener", ["vote-ingest", "vote-notify", "admin"])
+def test_a_request_whose_end_is_not_clear_is_refused_and_nothing_behind_it_is_heard(ports, listener, name):
+    port, path = ports[listener]
+    version = "1.0" if name.endswith("1.0") else "1.1"
+    head = f"POST {path} HTTP/{version}\r\nHost: x\r\n" + UNCLEAR[name].format(size=len(SECOND))
+    with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
+        connection.sendall(head.encode() + SECOND)
+        answer = b""
+        while name != "a blank behind the name" or b"\r\n\r\n" not in answer:
+            more = connection.recv(65536)
+            if not more:
+                break
+            answer += more
+    assert answer.count(b"HTTP/1.1 ") == 1 and answer.split(b" ")[1] in (b"400", b"404", b"411"), answer
+
+
 # Redis: whoever can write there can show wrong counts for a while, and nothing worse
 
 def poison(redis, key):
@@ -81,7 +124,7 @@ def poison(redis, key):
     for value in POISON:
         raw = value.encode("latin-1")
         if kind == "hash":
-            for field in redis.hkeys(key):
+            for field in set(redis.hkeys(key)) - {"user_id", "state"} or {"field"}:
                 redis.hset(key, field, raw)
         elif kind == "string":
             redis.set(key, raw)

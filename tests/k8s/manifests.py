@@ -12,6 +12,7 @@ from stack import ROOT
 HERE = os.path.join(ROOT, "tests", "k8s")
 OVERLAYS = ("dev", "production")
 WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
+PLACEHOLDERS = {"VOTE_REDIS_URL": "redis://:placeholder@redis", "VOTE_DATABASE_URL": "postgresql://postgres/votepipe"}
 DAEMONS = ("vote-ingest", "vote-commit", "vote-invalidate", "vote-notify")
 
 
@@ -87,5 +88,5 @@ class Manifests:
         for source in container.get("envFrom", []):
             environment.update(self.find("ConfigMap", source["configMapRef"]["name"])["data"])
         for variable in container.get("env", []):
-            environment[variable["name"]] = variable["value"] if "value" in variable else "placeholder"
+            environment[variable["name"]] = variable.get("value", PLACEHOLDERS.get(variable["name"], "placeholder"))
         return environment

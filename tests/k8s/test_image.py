@@ -16,7 +16,7 @@ from tool_table import Refused, is_read, port_of, print_config, seconds
 
 DOCKERFILE = open(os.path.join(ROOT, "k8s", "Dockerfile")).read()
 LAST_STAGE = DOCKERFILE.rpartition("\nFROM ")[2]
-MULTI_ARCH = "/usr/lib/x86_64-linux-gnu"
+TRIPLET = f"{os.uname().machine}-linux-gnu"
 
 
 def linked_packages():
@@ -25,8 +25,8 @@ def linked_packages():
     for name in sorted(os.listdir(BIN)):
         dynamic = subprocess.run(["readelf", "-d", os.path.join(BIN, name)], check=True, capture_output=True, text=True).stdout
         names |= set(re.findall(r"\(NEEDED\).*\[(.+)\]", dynamic))
-    owners = subprocess.run(["dpkg", "-S", *[f"{MULTI_ARCH}/{name}" for name in names], *[f"/lib/x86_64-linux-gnu/{name}"
-                             for name in names]], capture_output=True, text=True).stdout
+    files = [f"{folder}/{TRIPLET}/{name}" for folder in ("/usr/lib", "/lib") for name in names]
+    owners = subprocess.run(["dpkg", "-S", *files], capture_output=True, text=True).stdout
     return {line.partition(":")[0] for line in owners.splitlines()} - {"libc6"}
 
 

@@ -46,8 +46,8 @@ def prometheus(watched):
     targets = [f"{name}=127.0.0.1:{tool.admin_port}" for name, tool in watched.daemons.items()]
     watched.script("prometheus", "start", folder, str(port), *targets, env={"PROMETHEUS_INTERVAL": "1s"})
     prometheus = Prometheus(port)
-    wait_until(lambda: len(prometheus.query("up == 1")) == 4, 60, "four targets are up")
-    wait_until(lambda: prometheus.query("vote:slo_burn:rate3d"), 60, "the rules are evaluated")
+    wait_until(lambda: len(prometheus.query("up == 1")) == 4, 120, "four targets are up")
+    wait_until(lambda: prometheus.query("vote:slo_burn:rate3d"), 120, "the rules are evaluated")
     yield prometheus
     watched.script("prometheus", "stop", folder)
 
@@ -66,7 +66,7 @@ def test_each_query_of_a_panel_returns_a_series(prometheus, name, title):
         if (board, panel) != (name, title):
             continue
         stages = DAEMONS if "$stage" in expr else [""]
-        wait_until(lambda: any(prometheus.query(filled(expr, stage)) for stage in stages), 30, expr)
+        wait_until(lambda: any(prometheus.query(filled(expr, stage)) for stage in stages), 60, expr)
 
 
 def test_a_healthy_stack_fires_no_alert(prometheus):

@@ -244,6 +244,18 @@ def test_what_is_no_http_is_refused(patient, data):
         assert connection.recv(4096) == b""
 
 
+def test_a_request_that_does_not_come_to_its_end_is_given_up(patient):
+    head = f"POST {PATH}?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n".encode()
+    starts = (b"", b"GET ", head, head + b"Content-Length: 9\r\n\r\n1234")
+    connections = [net.create_connection(("127.0.0.1", patient.port), timeout=30) for _ in starts]
+    for connection, start in zip(connections, starts):
+        connection.sendall(start)
+    for connection in connections:
+        while connection.recv(4096):
+            pass
+        connection.close()
+
+
 def test_headers_are_bounded(patient):
     answer = patient.get(path=PATH, headers={"Cookie": "x" * 9000})
     assert answer.status_code == 431
