@@ -74,7 +74,7 @@ DAMAGES = [
     (policies.pods_are_given_time_to_stop, "a long drain",
      lambda m: container(m, "vote-commit")["args"].extend(["--drain-timeout", "60s"])),
     (policies.pods_are_given_time_to_stop, "a short grace",
-     lambda m: m.pod("vote-ingest").spec.update(terminationGracePeriodSeconds=15)),
+     lambda m: m.pod("vote-ingest").spec.update(terminationGracePeriodSeconds=12)),
     (policies.pods_are_given_time_to_stop, "no pause before the end", lambda m: container(m, "vote-notify").pop("args")),
     (policies.probes_ask_the_admin_port, "readiness by the API's port",
      lambda m: container(m)["readinessProbe"]["httpGet"].update(port="http")),
