@@ -179,7 +179,8 @@ def measure_projects(stack):
              stack.tool("vote-notify", "--listen", f"127.0.0.1:{free_port()}")]
     for tool in tools:
         tool.start()
-    vote_load(stack, SECONDS, 10, 64)
+    stack.add_projects(*(f"p{number + 1}" for number in range(PROJECTS[0])))
+    vote_load(stack, SECONDS, PROJECTS[0], 64)
     for projects in PROJECTS:
         stack.add_projects(*(f"p{number + 1}" for number in range(projects)))
         rows, meter = committed(stack), Meter(stack, ("redis", "kafka", "postgres"), *tools)

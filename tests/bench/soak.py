@@ -39,6 +39,16 @@ WANTED = {"kib_per_hour": 1024, "descriptors": 0, "p95_growth": 1.5, "p95_floor_
 SERVERS = ("redis", "kafka", "postgres")
 
 
+def sizes_of(pid):
+    """Resident KiB, KiB of its own, descriptors; nothing of a backend that has just ended."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
+            kib = {line.split()[0]: int(line.split()[1]) for line in file if line.endswith(" kB\n")}
+        return kib["Rss:"], kib["Pss_Anon:"], len(os.listdir(f"/proc/{pid}/fd"))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0, 0, 0
+
+
 class Daemon:
     """A process and its children: resident memory, memory of their own (KiB) and descriptors, each with its second."""
 
@@ -46,10 +56,8 @@ class Daemon:
         self.name, self.pid, self.samples = name, pid, []
 
     def sample(self, now_s):
-        pids = process.tree(self.pid)
-        descriptors = sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
-        own = sum(map(process.anonymous_kib, pids))
-        self.samples.append((now_s, process.memory(self.pid)["rss_mib"] * 1024, own, descriptors))
+        sizes = [sizes_of(pid) for pid in process.tree(self.pid)]
+        self.samples.append((now_s, *map(sum, zip(*sizes))))
 
     def settled(self, seconds):
         return [sample for sample in self.samples if sample[0] >= seconds * WARM_UP]
@@ -164,6 +172,7 @@ def soak(stack, daemons, seconds, rate):
     try:
         while (left_s := round(seconds - (time.monotonic() - begin_s))) >= min(seconds, MINUTE_S // 2):
             minutes.append(vote_load(stack, min(MINUTE_S, left_s), rate))
+            assert sampler.is_alive(), "nothing is sampled any more"
             print(f"minute {len(minutes):4}: {minutes[-1]['votes_per_second']:7}/s  p50 {minutes[-1]['p50_ms']} ms  "
                   f"p95 {minutes[-1]['p95_ms']} ms  p99 {minutes[-1]['p99_ms']} ms", flush=True)
     finally:

@@ -169,15 +169,16 @@ def tools_start_with_what_they_are_given(manifests):
 
 def pods_are_given_time_to_stop(manifests):
     for pod in manifests.pods():
-        if not pod.is_ours or "drain-timeout" not in config_of(manifests, pod.containers[0]):
+        config = config_of(manifests, pod.containers[0]) if pod.is_ours else {}
+        if "drain-timeout" not in config:
             continue
-        drain = seconds(config_of(manifests, pod.containers[0])["drain-timeout"][0])
+        drain = seconds(config["drain-timeout"][0])
         before = pod.containers[0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         if pod.spec.get("terminationGracePeriodSeconds", 30) < before + drain + ROOM_SECONDS:
             yield f"{pod.name}: {before} s and {drain} s of draining end in a kill"
         takes_calls = any(matches({"matchLabels": service["spec"]["selector"]}, pod.labels) and
                           service["spec"].get("clusterIP") != "None" for service in manifests.all("Service"))
-        if takes_calls and before < 1:
+        if takes_calls and seconds(config["drain-delay"][0]) < 1:
             yield f"{pod.name}: its listener closes before load balancers know"
 
 

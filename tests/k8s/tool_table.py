@@ -46,6 +46,8 @@ def is_read(config, variable):
 
 
 def seconds(text):
+    if text == "0":
+        return 0
     number, unit = re.fullmatch(r"(\d+)(ms|s|m|h)", text).groups()
     return int(number) * DURATION[unit]
 
