@@ -2,8 +2,8 @@
 # image.sh - builds the image with docker, podman or buildah, whichever is here, and prints its size:
 #   image.sh [--bootstrap] [NAME:TAG]
 # BASE names another base image, such as one by digest; --bootstrap makes one of Debian's packages (mmdebstrap,
-# buildah). The commit's time goes into every file, so that the same commit over the same packages gives the same
-# image. Behind a proxy with a certificate of its own, npm is told of it by NODE_EXTRA_CA_CERTS.
+# buildah). The commit's time goes into every file, so that builds of one commit over the same packages can be compared.
+# Behind a proxy with a certificate of its own, npm is told of it by NODE_EXTRA_CA_CERTS.
 # SPDX-License-Identifier: Apache-2.0
 set -euo pipefail
 cd "$(dirname "$0")/.."
