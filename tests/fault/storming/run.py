@@ -16,7 +16,7 @@ from storming.site import StormStack
 from storming.sockets import Watchers
 from topics import Tail, wait_applied
 
-WARM_SECONDS, CALM_SECONDS, WATCHING_USERS, SHOWN_MAX = 2, 4, 5, 40
+WARM_SECONDS, CALM_SECONDS, WATCHING_USERS, SHOWN_MAX = 2, 4, 5, 10
 
 
 @dataclasses.dataclass
@@ -156,8 +156,9 @@ def report(outcome):
     """Prints the verdict; the exit code."""
     print(outcome.summary)
     print(check.table(outcome.case))
-    for promise, text in outcome.case.violations[:SHOWN_MAX]:
-        print(f"violated: {promise}: {text}")
+    for promise in check.PROMISES:
+        for text in [text for broken, text in outcome.case.violations if broken == promise][:SHOWN_MAX]:
+            print(f"violated: {promise}: {text}")
     for trouble in outcome.troubles:
         print(f"trouble: {trouble}")
     broken = bool(outcome.case.violations or outcome.troubles)
