@@ -106,6 +106,7 @@ static bool click_is_let_through(struct http_request *http, struct click *click,
     struct ingest *ingest = http->context;
     struct buf answer = {0};
     char retry_after[48];
+    struct error unknown;
     enum guard verdict = guard_check(ingest, click, quota, &answer);
     switch (verdict) {
     case GUARD_GO: break;
@@ -117,6 +118,11 @@ static bool click_is_let_through(struct http_request *http, struct click *click,
     case GUARD_DIFFERS:
         problem_reply(http, 422, "idempotency-key-reused",
                       "the Idempotency-Key was used with another vote", NULL, NULL);
+        break;
+    case GUARD_UNKNOWN:
+        error_set(&unknown, ERROR_RETRY,
+                  "redis: no answer says whether the Idempotency-Key was used before");
+        problem_unavailable(http, &unknown);
         break;
     case GUARD_BUSY:
         snprintf(retry_after, sizeof retry_after, "Retry-After: %lld\r\n",

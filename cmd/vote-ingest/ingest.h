@@ -160,11 +160,12 @@ struct quota {
     int64_t remaining, reset_us, wait_us;
 };
 
-enum guard { GUARD_GO, GUARD_LIMITED, GUARD_REPLAY, GUARD_DIFFERS, GUARD_BUSY };
+enum guard { GUARD_GO, GUARD_LIMITED, GUARD_REPLAY, GUARD_DIFFERS, GUARD_BUSY, GUARD_UNKNOWN };
 
 /* Asks whether the click may go on, and reserves its idempotency key. Without Redis it may: votes
- * are taken all the same. `answer` gets the first answer at GUARD_REPLAY, and the request its id.
- */
+ * are taken all the same, but for a toggle with a key (GUARD_UNKNOWN): if it is a retry, it would
+ * take back what the first attempt has done. `answer` gets the first answer at GUARD_REPLAY, and
+ * the request its id. */
 enum guard guard_check(struct ingest *ingest, struct click *click, struct quota *quota,
                        struct buf *answer);
 

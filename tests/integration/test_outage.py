@@ -56,6 +56,21 @@ def test_redis_stopped_votes_are_taken_and_the_state_is_right_afterwards(stack, 
     wait_until(right, 20, "redis shows what postgres has")
 
 
+def test_G2_without_redis_a_toggle_with_a_key_waits_since_it_might_be_a_retry(stack, project, own, token):
+    _, url = own()
+    first = keyed(stack, token, project, "k", url)
+    stack.wait_committed(token, first.json()["data"]["request_id"])
+    stack.server("stop", "redis")
+    try:
+        retry = keyed(stack, token, project, "k", url)
+        assert (retry.status_code, retry.headers["Retry-After"]) == (503, "1")
+        assert keyed(stack, token, project, "set", url, toggle=False).status_code == 202  # twice is the same as once
+        wait_applied(stack)
+        assert stack.counts(project) == (0, 1)
+    finally:
+        stack.server("start", "redis")
+
+
 def test_redis_that_does_not_answer_is_waited_for_no_longer_than_its_timeout(stack, project, own):
     tool, url = own("--redis-timeout", "50ms")
     token = stack.token("slow-" + project)
@@ -253,8 +268,8 @@ def is_quiet(stack):
     return True
 
 
-def keyed(stack, token, project, key, url):
-    return requests.post(url + "/api/votes", timeout=30, json={"project_id": project, "vote_type": "down"},
+def keyed(stack, token, project, key, url, **body):
+    return requests.post(url + "/api/votes", timeout=30, json={"project_id": project, "vote_type": "down", **body},
                          headers={"Authorization": "Bearer " + token, "Idempotency-Key": key})
 
 
