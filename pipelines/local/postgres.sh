@@ -24,7 +24,7 @@ choose_user() {
     elif unshare --user --map-user=1000 --map-group=1000 true 2>/dev/null; then
         as=(unshare --user --map-user=1000 --map-group=1000)
     else
-        die "postgres: cannot run as root, and no other user can reach $1"
+        die "postgres: cannot run as root, and no other user can reach $1: name another folder, as in make up RUN=/var/lib/votepipe"
     fi
 }
 
