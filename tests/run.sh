@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 70
 build=$1
-work=$(mktemp -d)
+work=$(mktemp -d) parts=()
 trap 'rm -rf "$work"' EXIT
 
 tell() { # PASSED FAILED: of one runner, for the closing line
@@ -33,10 +33,10 @@ run_units() { # a fuzz target is given its seed corpus, a unit test nothing
     if tests/unit/test_layers.sh; then tell 1 0; else tell 0 1; fi
 }
 
-run_pytest() { # DIRECTORY: its tests, with servers of their own
+run_pytest() { # FILE or DIRECTORY...: their tests, with servers of their own
     local code bad output=$work/pytest.$BASHPID
     VOTE_BIN=$build/bin SOCKETIO_SERVER=$build/test/socketio \
-        /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider "$1" 2>&1 | tee "$output"
+        /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider "$@" 2>&1 | tee "$output"
     code=${PIPESTATUS[0]}
     bad=$(($(count failed "$output") + $(count error "$output")))
     ((code == 0 || bad > 0)) || bad=1
@@ -71,25 +71,31 @@ run_cli() {
     run_bats tests/cli/servers.py bats --tap tests/cli/pipeline.bats
 }
 
-run_others() { # all that is not tests/integration
+# Tests mostly wait: so three parts go side by side, each with servers of its own.
+run_part1() { run_pytest tests/integration/test_[a-m]*.py; }
+run_part2() { run_pytest tests/integration/test_[n-z]*.py; run_pytest tests/e2e; }
+run_part3() {
     run_vitest
     run_cli
     local directory
-    for directory in k8s socketio monitoring fault e2e; do run_pytest "tests/$directory"; done
+    for directory in k8s socketio monitoring fault; do run_pytest "tests/$directory"; done
 }
+
+interrupt() { local part; for part in "${parts[@]}"; do kill -INT -- "-$part" 2>/dev/null; done; }
 
 run_units
 if [[ ${2:-} != unit ]]; then
-    # Tests mostly wait. The two halves take about the same time; the second is printed when the first is over.
-    # In a group of its own it can be interrupted as the first is, from a terminal.
+    # In groups of their own they can be interrupted as the first is, from a terminal; each is printed whole, in its turn.
     set -m
-    run_others >"$work/others" 2>&1 &
-    others=$!
+    for part in 2 3; do
+        "run_part$part" >"$work/part$part" 2>&1 &
+        parts+=($!)
+    done
     set +m
-    trap 'kill -INT -- -$others 2>/dev/null' INT TERM HUP
-    run_pytest tests/integration
-    wait "$others"
-    cat "$work/others"
+    trap interrupt INT TERM HUP
+    run_part1
+    wait "${parts[@]}"
+    cat "$work"/part[23]
 fi
 read -r passed failed <<<"$(cat "$work"/counts.* | awk '{ p += $1; f += $2 } END { print p + 0, f + 0 }')"
 echo "$passed passed, $failed failed"

@@ -54,7 +54,7 @@ enum verdict judge(const struct replay_config *config, const struct item *item, 
                                                                        : VERDICT_SEND;
 }
 
-void headers_prepare(struct item *item, const struct dead *dead)
+void headers_prepare(struct item *item, const struct dead *dead, const char *target)
 {
     char text[24];
     rd_kafka_headers_t **headers = &item->envelope.headers;
@@ -71,5 +71,6 @@ void headers_prepare(struct item *item, const struct dead *dead)
         return;
     dead_strip(*headers);
     rd_kafka_header_remove(*headers, HEADER_REDRIVEN);
-    rd_kafka_header_add(*headers, HEADER_REDRIVEN, -1, text, -1);
+    if (!strcmp(target, TOPIC_REQUESTS))
+        rd_kafka_header_add(*headers, HEADER_REDRIVEN, -1, text, -1);
 }

@@ -146,7 +146,7 @@ static bool item_send(struct replay *replay, struct item *item, const struct dea
         envelope_put(&item->envelope, &replay->output.buf);
         return replay->output.buf.size < OUTPUT_FLUSH_BYTES || output_flush(&replay->output, error);
     }
-    headers_prepare(item, replay->config->redrive ? dead : NULL);
+    headers_prepare(item, replay->config->redrive ? dead : NULL, target);
     return sink_send(&replay->sink, target, item, error);
 }
 

@@ -128,8 +128,9 @@ enum verdict {
 enum verdict judge(const struct replay_config *config, const struct item *item, struct dead *dead,
                    const char **target);
 
-/* Makes the headers those that are to be sent: what failed is taken off, the count is raised. */
-void headers_prepare(struct item *item, const struct dead *dead);
+/* Makes the headers those that are to be sent: what failed is taken off, the count is raised. Of a
+ * redrive `dead` is not NULL: vote-commit, which reads vote.requests, is told of it. */
+void headers_prepare(struct item *item, const struct dead *dead, const char *target);
 bool topic_is_ours(const char *topic);
 
 /* tally.c: what was done, or would be. */

@@ -4,6 +4,7 @@
 # server's is in apiserver/go.mod.
 # SPDX-License-Identifier: Apache-2.0
 set -euo pipefail
+shopt -s inherit_errexit
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 tools=${VOTEPIPE_K8S_TOOLS:-$root/build/k8s}
