@@ -334,6 +334,17 @@ def test_a_collector_that_comes_back_gets_what_waited(traced, ingest):
     wait_until(lambda: metric(tool, "vote_trace_spans_exported_total") == spans_of(3), 20, "their count")
 
 
+def test_an_answer_without_end_is_not_kept(traced, ingest):
+    def resident_mib():
+        return next(int(line.split()[1]) for line in open(f"/proc/{tool.process.pid}/status") if line.startswith("VmHWM")) / 1024
+    collector = Collector(lambda number: (200, {}, b" " * (64 << 20)))
+    tool, url = ingest(collector)
+    before = resident_mib()
+    votes_of(traced, url, 3)
+    wait_until(lambda: metric(tool, "vote_trace_spans_exported_total") == spans_of(3), 40, "all spans")
+    assert resident_mib() - before < 48
+
+
 def test_spans_that_the_collector_rejects_are_counted(traced, ingest):
     collector = Collector(lambda number: (200, {}, b'{"partialSuccess":{"rejectedSpans":"1","errorMessage":"no"}}'))
     tool, url = ingest(collector)
