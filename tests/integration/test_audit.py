@@ -171,7 +171,7 @@ def test_a_state_in_redis_that_is_not_what_postgres_has_is_named_and_dropped(cle
     wait_until(lambda: clean.redis().hget(f"vote:state:{{{project}}}", "pending") == "0", 10, "settled")
     damage(clean.redis(), project, user)
     code, output, _ = audit(clean)
-    assert (code, output.splitlines()[1]) == (1, line.format(project=project, user=user)), output
+    assert code == 1 and line.format(project=project, user=user) in output.splitlines(), output
     assert output.endswith(" compared, 1 differ\naudit: 1 differences\n")
     dry = audit(clean, "--repair", "--dry-run")
     assert dry[0] == 1 and clean.redis().exists(f"vote:state:{{{project}}}")
