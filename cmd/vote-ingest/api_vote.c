@@ -136,57 +136,65 @@ static bool click_is_let_through(struct http_request *http, struct click *click,
     return verdict == GUARD_GO;
 }
 
-/* Takes the step that the click is answered with; answers and returns false when it cannot be. */
-static bool click_step(struct http_request *http, struct click *click)
+enum acceptance { ACCEPTED, NO_PROJECT, NOT_KEPT, MAY_BE_KEPT };
+
+/* Takes the step that the click is answered with. */
+static enum acceptance click_step(struct ingest *ingest, struct click *click, struct error *error)
 {
-    struct ingest *ingest = http->context;
-    struct error error = {0};
-    enum recall recall = click->again ? click_recall(ingest, click, &error) : RECALL_NOTHING;
-    if (recall == RECALL_UNKNOWN)
-        problem_unknown(http, click->request.request_id, &error);
+    enum recall recall = click->again ? click_recall(ingest, click, error) : RECALL_NOTHING;
     click->may_be_kept = recall == RECALL_FOUND; /* by the earlier attempt */
     if (recall != RECALL_NOTHING)
-        return recall == RECALL_FOUND;
-    switch (optimistic_vote(ingest, click, &error)) {
-    case OPTIMISTIC_OK: return true;
-    case OPTIMISTIC_UNKNOWN_PROJECT:
-        problem_reply(http, 404, "unknown-project", "there is no such project", NULL, NULL);
-        break;
-    case OPTIMISTIC_UNAVAILABLE: problem_unavailable(http, &error); break;
+        return recall == RECALL_FOUND ? ACCEPTED : MAY_BE_KEPT;
+    switch (optimistic_vote(ingest, click, error)) {
+    case OPTIMISTIC_OK: return ACCEPTED;
+    case OPTIMISTIC_UNKNOWN_PROJECT: return NO_PROJECT;
+    case OPTIMISTIC_UNAVAILABLE: break;
     }
-    return false;
+    return NOT_KEPT;
 }
 
 /* Makes the vote durable: in Kafka, or while that is away in Postgres. A crash behind the step
  * leaves a ghost in Redis that nothing stands for; vote-commit sweeps it. What may be kept is not
  * taken back either: the commit settles it, or the sweep finds it, and a retry goes on with it. */
-static bool click_keep(struct http_request *http, struct click *click)
+static enum acceptance click_keep(struct ingest *ingest, struct click *click, struct error *error)
 {
-    struct ingest *ingest = http->context;
-    struct error error = {0};
-    if (publish_click(ingest, click, &error) || sync_click(ingest, click, &error))
-        return true;
-    if (click->may_be_kept) {
-        problem_unknown(http, click->request.request_id, &error);
-        return false;
-    }
+    if (publish_click(ingest, click, error) || sync_click(ingest, click, error))
+        return ACCEPTED;
+    if (click->may_be_kept)
+        return MAY_BE_KEPT;
     optimistic_undo(ingest, click);
-    problem_unavailable(http, &error);
-    return false;
+    return NOT_KEPT;
 }
 
+static void click_refuse(struct http_request *http, const struct click *click,
+                         enum acceptance acceptance, const struct error *error)
+{
+    if (acceptance == NO_PROJECT)
+        problem_reply(http, 404, "unknown-project", "there is no such project", NULL, NULL);
+    else if (acceptance == MAY_BE_KEPT)
+        problem_unknown(http, click->request.request_id, error);
+    else
+        problem_unavailable(http, error);
+}
+
+/* The key is free, or has its answer, before the client hears of it: it may come again at once. */
 static bool click_accept(struct http_request *http, struct click *click, const struct quota *quota)
 {
     struct ingest *ingest = http->context;
     struct buf answer = {0};
-    bool accepted = click_step(http, click) && click_keep(http, click);
-    if (accepted)
+    struct error error = {0};
+    enum acceptance acceptance = click_step(ingest, click, &error);
+    if (acceptance == ACCEPTED)
+        acceptance = click_keep(ingest, click, &error);
+    if (acceptance == ACCEPTED)
         click_answer_encode(click, &answer);
     guard_answered(ingest, click, answer.data);
-    if (accepted)
+    if (acceptance == ACCEPTED)
         click_reply(http, click, quota, &answer, false);
+    else
+        click_refuse(http, click, acceptance, &error);
     buf_free(&answer);
-    return accepted;
+    return acceptance == ACCEPTED;
 }
 
 void click_sleep(struct click *click)
