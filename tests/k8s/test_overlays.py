@@ -1,5 +1,6 @@
 # test_overlays.py - each overlay builds, is what Kubernetes' schemas have, and keeps the policies; and each policy
 # notices when it is broken. SPDX-License-Identifier: Apache-2.0
+import copy
 import os
 import re
 
@@ -9,7 +10,7 @@ import yaml
 import damages
 import policies
 import schemas
-from manifests import DAEMONS, OVERLAYS, matches, name_of, render
+from manifests import DAEMONS, OVERLAYS, built, matches, name_of, render
 from stack import ROOT
 
 
@@ -48,6 +49,23 @@ def test_an_object_with_a_wrong_field_is_not_valid(kind, name, damage):
 def test_an_api_that_the_version_does_not_serve_is_not_valid():
     thing = dict(render("production").find("CronJob", "vote-audit"), apiVersion="batch/v1beta1")
     assert schemas.errors(thing) == ["there is no CronJob in batch/v1beta1"]
+
+
+def test_scraping_and_rules_are_valid_for_the_operators_crds():
+    monitoring = built("../monitoring")
+    assert {thing["kind"] for thing in monitoring} >= {"PodMonitor", "PrometheusRule"}
+    assert [error for thing in monitoring for error in schemas.errors(thing)] == []
+
+
+@pytest.mark.parametrize("kind, damage", [
+    ("PodMonitor", lambda spec: spec["podMetricsEndpoints"][0].update(ports="admin")),
+    ("PodMonitor", lambda spec: spec.pop("selector")),
+    ("PrometheusRule", lambda spec: spec["groups"][0].pop("name")),
+    ("PrometheusRule", lambda spec: spec["groups"][0]["rules"][0].update(four="5m"))])
+def test_what_the_operator_does_not_know_is_not_valid(kind, damage):
+    thing = copy.deepcopy(next(thing for thing in built("../monitoring") if thing["kind"] == kind))
+    damage(thing["spec"])
+    assert schemas.errors(thing)
 
 
 def test_prometheus_scrapes_every_daemon_and_nothing_else(overlay):
