@@ -39,7 +39,7 @@ def test_G1_the_loss_of_one_of_three_brokers_loses_no_accepted_vote(clustered):
         lost = leaders(clustered)[0]
         clustered.kafka.kill(lost)
         load.wait_more(50)
-        wait_until(lambda: lost not in leaders(clustered).values(), 30, "other leaders")
+        wait_until(lambda: lost not in leaders(clustered).values(), 90, "other leaders")
         load.wait_more(100)
         load.wait_committed(100)
         load.check()

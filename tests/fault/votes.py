@@ -74,12 +74,12 @@ class Load:
         else:
             self.failed.append(f"{answer.status_code} {answer.text}")
 
-    def wait_more(self, count, seconds=30):
+    def wait_more(self, count, seconds=90):
         """Until so many more votes have been accepted."""
         goal = len(self.accepted) + count
         wait_until(lambda: len(self.accepted) >= goal, seconds, f"{count} more votes")
 
-    def wait_committed(self, count, seconds=30):
+    def wait_committed(self, count, seconds=90):
         """Until so many more votes are in the ledger."""
         goal = self.committed() + count
         wait_until(lambda: self.committed() >= goal, seconds, f"{count} more commits")
