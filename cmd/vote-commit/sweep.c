@@ -152,7 +152,7 @@ static bool ghost_result(struct commit *commit, const struct request *ghost,
 }
 
 /* Takes the step back in Redis; *standing is the user's vote then. False when it is gone already.
- */
+ * The step itself goes last: if the connection ends before, the ghost is found again. */
 static bool ghost_undo(struct commit *commit, const struct request *ghost, enum vote_type *standing)
 {
     struct redis_batch undo = {0}, *batch = &undo;
@@ -162,13 +162,13 @@ static bool ghost_undo(struct commit *commit, const struct request *ghost, enum 
     project_keys_make(&keys, ghost->project_id);
     key_of_request(key, ghost->request_id);
     key_of_recent(recent, ghost->user_id);
-    redis_add_script(batch, &script_undo, 3, 4,
-                     (const char *[]){keys.state, keys.voters, keys.pending, ghost->request_id});
     redis_add(batch, key, "HSET %s state failed error %s", key, "the vote did not reach the log");
     redis_add(batch, key, "EXPIRE %s %d", key, (int)REQUEST_KEPT_S);
     redis_add(batch, recent, "HDEL %s %s", recent, ghost->project_id);
+    redis_add_script(batch, &script_undo, 3, 4,
+                     (const char *[]){keys.state, keys.voters, keys.pending, ghost->request_id});
     bool ran = redis_run(commit->redis, batch, &error);
-    const redisReply *reply = redis_reply(batch, 0);
+    const redisReply *reply = redis_reply(batch, batch->count - 1);
     bool undone = ran && reply->type == REDIS_REPLY_INTEGER;
     if (undone)
         *standing = (enum vote_type)reply->integer;

@@ -211,11 +211,12 @@ void optimistic_undo(struct ingest *ingest, struct click *click)
     key_of_recent(recent, request->user_id);
     key_of_upvotes(upvotes, request->user_id);
     const char *arguments[] = {keys.state, keys.voters, keys.pending, request->request_id};
-    redis_add_script(batch, &script_undo, 3, 4, arguments);
     redis_add(batch, request_key, "DEL %s", request_key);
     redis_add(batch, recent, "HDEL %s %s", recent, request->project_id);
     redis_add(batch, upvotes, "%s %s %s", request->previous == VOTE_UP ? "SADD" : "SREM", upvotes,
               request->project_id);
+    /* Last: as long as the step is there, the sweep finds what is left of the click. */
+    redis_add_script(batch, &script_undo, 3, 4, arguments);
     if (!redis_run(ingest->redis, batch, &error) && click->in_redis)
         log_error(ingest->log, LOG_WARN, "optimistic change not taken back", &error);
     redis_batch_clear(batch);
