@@ -9,8 +9,7 @@
 #include "base/clock.h"
 #include "redis/scan.h"
 #include "vote/consistency.h"
-#include "vote/keys.h"
-#include "vote/scripts.h"
+#include "vote/states.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -159,13 +158,9 @@ bool audit_redis_compare(struct audit *audit, struct error *error)
 static bool states_drop(struct redis *redis, PGresult *rows, struct error *error)
 {
     struct redis_batch batch = {0};
-    struct project_keys keys;
     bool fine = true;
     for (int row = 0; fine && row < PQntuples(rows); row++) {
-        project_keys_make(&keys, PQgetvalue(rows, row, 0));
-        redis_add_script(&batch, &script_drop, 4, 5,
-                         (const char *[]){keys.state, keys.voters, keys.pending, keys.settled,
-                                          PQgetvalue(rows, row, 1)});
+        state_add_drop(&batch, PQgetvalue(rows, row, 0), PQgetvalue(rows, row, 1));
         if (batch.count < CHUNK && row + 1 < PQntuples(rows))
             continue;
         batch.deadline_us = clock_mono_us() + DROP_US;

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "vote/scripts.h"
+#include "vote/states.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -47,13 +48,8 @@ static PGresult *wish_query(struct commit *commit, const struct wish *wish, cons
 /* Their next click loads these projects again, without the one who was forgotten. */
 static void projects_drop(struct redis_batch *batch, PGresult *rows)
 {
-    struct project_keys keys;
-    for (int row = 0; row < PQntuples(rows); row++) {
-        project_keys_make(&keys, PQgetvalue(rows, row, 0));
-        redis_add_script(batch, &script_drop, 4, 5,
-                         (const char *[]){keys.state, keys.voters, keys.pending, keys.settled,
-                                          PQgetvalue(rows, row, 1)});
-    }
+    for (int row = 0; row < PQntuples(rows); row++)
+        state_add_drop(batch, PQgetvalue(rows, row, 0), PQgetvalue(rows, row, 1));
 }
 
 /* What stands of later votes is put back: a set does not say which are older. */

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "vote/pending.h"
 #include "vote/scripts.h"
+#include "vote/states.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -156,17 +157,14 @@ static bool ghost_result(struct commit *commit, const struct request *ghost,
 static bool ghost_undo(struct commit *commit, const struct request *ghost, enum vote_type *standing)
 {
     struct redis_batch undo = {0}, *batch = &undo;
-    struct project_keys keys;
     struct error error;
     char key[KEY_SIZE], recent[KEY_SIZE];
-    project_keys_make(&keys, ghost->project_id);
     key_of_request(key, ghost->request_id);
     key_of_recent(recent, ghost->user_id);
     redis_add(batch, key, "HSET %s state failed error %s", key, "the vote did not reach the log");
     redis_add(batch, key, "EXPIRE %s %d", key, (int)REQUEST_KEPT_S);
     redis_add(batch, recent, "HDEL %s %s", recent, ghost->project_id);
-    redis_add_script(batch, &script_undo, 3, 4,
-                     (const char *[]){keys.state, keys.voters, keys.pending, ghost->request_id});
+    state_add_undo(batch, ghost->project_id, ghost->request_id);
     bool ran = redis_run(commit->redis, batch, &error);
     const redisReply *reply = redis_reply(batch, batch->count - 1);
     bool undone = ran && reply->type == REDIS_REPLY_INTEGER;

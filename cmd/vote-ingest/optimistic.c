@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "vote/scripts.h"
+#include "vote/states.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -203,20 +204,17 @@ void optimistic_undo(struct ingest *ingest, struct click *click)
 {
     const struct request *request = &click->request;
     struct redis_batch *batch = &click->redis;
-    struct project_keys keys;
     char request_key[KEY_SIZE], recent[KEY_SIZE], upvotes[KEY_SIZE];
     struct error error;
-    project_keys_make(&keys, request->project_id);
     key_of_request(request_key, request->request_id);
     key_of_recent(recent, request->user_id);
     key_of_upvotes(upvotes, request->user_id);
-    const char *arguments[] = {keys.state, keys.voters, keys.pending, request->request_id};
     redis_add(batch, request_key, "DEL %s", request_key);
     redis_add(batch, recent, "HDEL %s %s", recent, request->project_id);
     redis_add(batch, upvotes, "%s %s %s", request->previous == VOTE_UP ? "SADD" : "SREM", upvotes,
               request->project_id);
     /* Last: as long as the step is there, the sweep finds what is left of the click. */
-    redis_add_script(batch, &script_undo, 3, 4, arguments);
+    state_add_undo(batch, request->project_id, request->request_id);
     if (!redis_run(ingest->redis, batch, &error) && click->in_redis)
         log_error(ingest->log, LOG_WARN, "optimistic change not taken back", &error);
     redis_batch_clear(batch);

@@ -1,0 +1,22 @@
+/* states.c - see states.h. SPDX-License-Identifier: Apache-2.0 */
+#include "vote/states.h"
+
+#include "vote/keys.h"
+#include "vote/scripts.h"
+
+void state_add_drop(struct redis_batch *batch, const char *project_id, const char *version)
+{
+    struct project_keys keys;
+    project_keys_make(&keys, project_id);
+    redis_add_script(
+        batch, &script_drop, 4, 5,
+        (const char *[]){keys.state, keys.voters, keys.pending, keys.settled, version});
+}
+
+void state_add_undo(struct redis_batch *batch, const char *project_id, const char *request_id)
+{
+    struct project_keys keys;
+    project_keys_make(&keys, project_id);
+    redis_add_script(batch, &script_undo, 3, 4,
+                     (const char *[]){keys.state, keys.voters, keys.pending, request_id});
+}

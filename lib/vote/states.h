@@ -1,0 +1,16 @@
+/* states.h - what more than one tool does to a project's optimistic state.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef VOTE_STATES_H
+#define VOTE_STATES_H
+
+#include "redis/redis.h"
+
+/* Adds drop.lua: the state goes, to be loaded again by the next click. `version` is what Postgres
+ * has of the project now; a load that read an older one is refused. */
+void state_add_drop(struct redis_batch *batch, const char *project_id, const char *version);
+
+/* Adds undo.lua: takes back what a request has done that will never be in the log. Its reply is the
+ * user's value that stands now (-1, 0, 1), or nil when the request is not pending. */
+void state_add_undo(struct redis_batch *batch, const char *project_id, const char *request_id);
+
+#endif
