@@ -32,13 +32,14 @@ struct chunk {
 
 static const char table_sql[] = "create temporary table audit_stale (project_id text primary key)";
 
-/* What was found in Postgres already is no second difference in Redis. */
+/* What was found in Postgres already is no second difference in Redis, nor is a state that SCAN
+ * gives twice. */
 static const char choose_sql[] =
     "select distinct w from unnest($1::text[]) w "
-    " where not exists (select from audit_found f where f.project_id = w)";
+    " where not exists (select from audit_found f where f.project_id = w) "
+    "   and not exists (select from audit_stale s where s.project_id = w)";
 
-static const char note_sql[] = "insert into audit_stale select unnest($1::text[]) "
-                               "on conflict do nothing returning project_id";
+static const char note_sql[] = "insert into audit_stale select unnest($1::text[])";
 
 static const char drop_sql[] =
     "select s.project_id, coalesce(p.version, 0) "

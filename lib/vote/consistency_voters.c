@@ -122,24 +122,35 @@ static bool walks_step(struct voters *voters, struct walk *walks, size_t count, 
     return fine;
 }
 
+static bool item_is_suspect(const struct item *item)
+{
+    return item->looked && item->verdict == VERDICT_DIFFERS && item->seq >= 0;
+}
+
+static bool state_moved(const struct item *item, const redisReply *state)
+{
+    return state && state->elements == 2 &&
+           (redis_reply_int(state->element[0]) != item->seq ||
+            redis_reply_int(state->element[1]) != 0);
+}
+
 /* A vote that came since the state was read explains any difference. */
 static bool forgive_moved(struct sample *sample, struct error *error)
 {
     struct redis_batch batch = {0};
     struct project_keys keys;
+    size_t at = 0;
     for (size_t i = 0; i < sample->count; i++) {
+        if (!item_is_suspect(&sample->items[i]))
+            continue;
         project_keys_make(&keys, sample->items[i].id);
         redis_add(&batch, keys.state, "HMGET %s seq pending", keys.state);
     }
     batch.deadline_us = clock_mono_us() + CONSISTENCY_LOOK_US;
-    bool fine = redis_run(sample->check->redis, &batch, error);
+    bool fine = batch.count == 0 || redis_run(sample->check->redis, &batch, error);
     for (size_t i = 0; fine && i < sample->count; i++) {
-        const redisReply *state = redis_reply(&batch, i);
         struct item *item = &sample->items[i];
-        if (item->looked && item->verdict == VERDICT_DIFFERS && item->seq >= 0 && state &&
-            state->elements == 2 &&
-            (redis_reply_int(state->element[0]) != item->seq ||
-             redis_reply_int(state->element[1]) != 0))
+        if (item_is_suspect(item) && state_moved(item, redis_reply(&batch, at++)))
             item->verdict = VERDICT_PENDING;
     }
     redis_batch_free(&batch);
