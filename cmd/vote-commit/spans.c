@@ -44,12 +44,10 @@ void acks_end_spans(struct commit *commit, struct acks *acks, bool arrived)
     acks->span_count = acks->span_room = 0;
 }
 
-static void record_tell(struct span *span, const rd_kafka_message_t *message)
+static void place_tell(struct span *span, const rd_kafka_message_t *message)
 {
     char partition[NUMBER_SIZE];
     snprintf(partition, sizeof partition, "%d", (int)message->partition);
-    span_text(span, "messaging.system", "kafka");
-    span_text(span, "messaging.destination.name", TOPIC_REQUESTS);
     span_text(span, "messaging.destination.partition.id", partition);
     span_number(span, "messaging.kafka.offset", message->offset);
 }
@@ -80,8 +78,8 @@ void vote_span_begin(struct commit *commit, const struct batch *batch, const str
                is_known ? &parent : NULL, entry->read_us);
     if (!vote->is_recorded)
         return;
-    record_tell(vote, entry->message);
-    span_text(vote, "vote.request_id", entry->request.request_id);
+    span_record(vote, TOPIC_REQUESTS, entry->request.request_id);
+    place_tell(vote, entry->message);
     vote_share(commit, batch, shared, vote);
 }
 
@@ -91,7 +89,5 @@ void send_span_begin(struct commit *commit, struct span *send, const char *topic
     bool is_result = !strcmp(topic, TOPIC_RESULTS);
     span_begin(commit->tracer, send, is_result ? "send " TOPIC_RESULTS : "send " TOPIC_REQUESTS,
                SPAN_PRODUCER, parent, clock_mono_us());
-    span_text(send, "messaging.system", "kafka");
-    span_text(send, "messaging.destination.name", topic);
-    span_text(send, "vote.request_id", request_id);
+    span_record(send, topic, request_id);
 }

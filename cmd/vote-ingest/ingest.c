@@ -233,11 +233,6 @@ static void ingest_serve(struct ingest *ingest, struct stop *stop)
     while (!stop_wait(stop, -1, clock_mono_us() + TURN_US));
 }
 
-static int64_t sooner(int64_t one_us, int64_t other_us)
-{
-    return one_us < other_us ? one_us : other_us;
-}
-
 /* A balancer takes a while to see that we are not ready: until then what it sends is served, and
  * each answer takes its connection away. Whoever still speaks after that is waited for. */
 static void ingest_drain(struct ingest *ingest, struct stop *stop)
@@ -247,7 +242,7 @@ static void ingest_drain(struct ingest *ingest, struct stop *stop)
     http_drain(ingest->http);
     while (stop_asked(stop) < 2 && clock_mono_us() < leave_us) {
         ingest_attend(ingest);
-        stop_wait(stop, -1, sooner(leave_us, clock_mono_us() + TURN_US));
+        stop_wait(stop, -1, clock_earlier_us(leave_us, clock_mono_us() + TURN_US));
     }
     while (stop_asked(stop) < 2 && http_in_hand(ingest->http) && clock_mono_us() < end_us)
         stop_wait(stop, -1, clock_mono_us() + IN_HAND_US);

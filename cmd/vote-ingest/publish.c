@@ -116,9 +116,7 @@ bool publish_start(struct ingest *ingest, struct click *click)
 static void publish_end_trace(struct ingest *ingest, struct click *click)
 {
     struct span *send = &click->send;
-    span_text(send, "messaging.system", "kafka");
-    span_text(send, "messaging.destination.name", TOPIC_REQUESTS);
-    span_text(send, "vote.request_id", click->request.request_id);
+    span_record(send, TOPIC_REQUESTS, click->request.request_id);
     if (click->delivery)
         span_fail(send);
     span_end(ingest->tracer, send, click->delivered_us);

@@ -1,6 +1,8 @@
 /* dirty.c - the keys that wait to be purged. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-invalidate/dirty.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,19 +179,15 @@ void dirty_hold(struct dirty *dirty, struct entry *entry)
     TAILQ_INSERT_TAIL(&dirty->held[entry->target], entry, order);
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 int64_t dirty_next_us(const struct dirty *dirty)
 {
     int64_t next_us = INT64_MAX;
     const struct entry *last = TAILQ_FIRST(&dirty->by_last), *first = TAILQ_FIRST(&dirty->by_first),
                        *delayed = TAILQ_FIRST(&dirty->delayed);
     if (last)
-        next_us = earlier(last->last_us + dirty->debounce_us, first->first_us + dirty->max_wait_us);
-    return delayed ? earlier(next_us, delayed->last_us + dirty->double_us) : next_us;
+        next_us = clock_earlier_us(last->last_us + dirty->debounce_us,
+                                   first->first_us + dirty->max_wait_us);
+    return delayed ? clock_earlier_us(next_us, delayed->last_us + dirty->double_us) : next_us;
 }
 
 int64_t dirty_oldest_ms(const struct dirty *dirty)
@@ -198,7 +196,7 @@ int64_t dirty_oldest_ms(const struct dirty *dirty)
     int64_t oldest_ms = first ? first->committed_ms : INT64_MAX;
     for (int i = 0; i < TARGETS_MAX; i++) {
         const struct entry *held = TAILQ_FIRST(&dirty->held[i]);
-        oldest_ms = held ? earlier(oldest_ms, held->committed_ms) : oldest_ms;
+        oldest_ms = held ? clock_earlier_us(oldest_ms, held->committed_ms) : oldest_ms;
     }
     return oldest_ms == INT64_MAX ? 0 : oldest_ms;
 }

@@ -41,9 +41,7 @@ void spans_add(struct invalidate *invalidate, const rd_kafka_message_t *record,
                is_known ? &parent : NULL, clock_mono_us());
     if (!span.is_recorded)
         return;
-    span_text(&span, "messaging.system", "kafka");
-    span_text(&span, "messaging.destination.name", TOPIC_RESULTS);
-    span_text(&span, "vote.request_id", request->request_id);
+    span_record(&span, TOPIC_RESULTS, request->request_id);
     if (invalidate->spans.count < WAITING_MAX)
         waiting_add(invalidate, &span);
     else

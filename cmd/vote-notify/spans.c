@@ -10,9 +10,7 @@ void notice_span_begin(struct notify *notify, struct span *span, const struct no
 {
     span_begin(notify->tracer, span, "process " TOPIC_RESULTS, SPAN_CONSUMER,
                notice->is_traced ? &notice->trace : NULL, notice->read_us);
-    span_text(span, "messaging.system", "kafka");
-    span_text(span, "messaging.destination.name", TOPIC_RESULTS);
-    span_text(span, "vote.request_id", notice->request.request_id);
+    span_record(span, TOPIC_RESULTS, notice->request.request_id);
 }
 
 /* A vote that is overtaken before the event leaves is told by the one that overtakes it. */

@@ -22,6 +22,11 @@ int64_t clock_mono_us(void)
     return clock_read_us(CLOCK_MONOTONIC);
 }
 
+int64_t clock_earlier_us(int64_t one_us, int64_t other_us)
+{
+    return one_us < other_us ? one_us : other_us;
+}
+
 int64_t clock_wall_us(void)
 {
     return clock_read_us(CLOCK_REALTIME);

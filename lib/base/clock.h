@@ -10,6 +10,9 @@
 /* Microseconds since an arbitrary start; never goes back. For deadlines and latencies. */
 int64_t clock_mono_us(void);
 
+/* The earlier of two moments of one clock. */
+int64_t clock_earlier_us(int64_t one_us, int64_t other_us);
+
 /* Microseconds (milliseconds) since the Unix epoch. For what others will read; may be stepped. */
 int64_t clock_wall_us(void);
 int64_t clock_wall_ms(void);

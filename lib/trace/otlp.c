@@ -31,24 +31,26 @@ static void int64_encode(struct buf *json, const char *name, int64_t value)
     buf_format(json, "\"%" PRId64 "\"", value);
 }
 
-static void text_attribute(struct buf *json, const char *key, const char *text)
+/* Up to the value's own member; "}}" ends it. */
+static void attribute_begin(struct buf *json, const char *key)
 {
     list_comma(json);
     buf_char(json, '{');
     buf_member_text(json, "key", key);
     buf_member(json, "value");
     buf_char(json, '{');
+}
+
+static void text_attribute(struct buf *json, const char *key, const char *text)
+{
+    attribute_begin(json, key);
     buf_member_text(json, "stringValue", text);
     buf_text(json, "}}");
 }
 
 static void number_attribute(struct buf *json, const char *key, int64_t number)
 {
-    list_comma(json);
-    buf_char(json, '{');
-    buf_member_text(json, "key", key);
-    buf_member(json, "value");
-    buf_char(json, '{');
+    attribute_begin(json, key);
     int64_encode(json, "intValue", number);
     buf_text(json, "}}");
 }

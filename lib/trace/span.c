@@ -104,6 +104,13 @@ void span_number(struct span *span, const char *key, int64_t number)
     attribute->number = number;
 }
 
+void span_record(struct span *span, const char *topic, const char *request_id)
+{
+    span_text(span, "messaging.system", "kafka");
+    span_text(span, "messaging.destination.name", topic);
+    span_text(span, "vote.request_id", request_id);
+}
+
 void span_fail(struct span *span)
 {
     span->is_failed = true;

@@ -65,6 +65,9 @@ void span_begin_shared(struct span *span, const char *name, enum span_kind kind,
 void span_text(struct span *span, const char *key, const char *text);
 void span_number(struct span *span, const char *key, int64_t number);
 
+/* The three that say which record of Kafka it is about, and of which request. */
+void span_record(struct span *span, const char *topic, const char *request_id);
+
 /* What happened was an error. */
 void span_fail(struct span *span);
 
