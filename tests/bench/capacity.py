@@ -7,10 +7,8 @@
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
-import tempfile
 
 import websocket
 
@@ -18,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[:0] = [ROOT + "/tests/integration", os.path.dirname(os.path.abspath(__file__))]
 
 import process  # noqa: E402
-from stack import BIN, Stack, free_port, wait_until  # noqa: E402
+from stack import BIN, Stack, free_port, started_servers, wait_until  # noqa: E402
 from stages import server_pid  # noqa: E402
 
 PROJECTS, USERS, CONNECTIONS = 1000, 10_000, 1000
@@ -30,7 +28,6 @@ class Site:
 
     def __init__(self, stack):
         self.stack, self.browsers = stack, []
-        stack.start_servers()
         stack.add_projects(*(f"p{n + 1}" for n in range(PROJECTS)))
         self.port = free_port()
         self.tools = {"vote-ingest": stack.ingest(), "vote-commit": stack.commit(),
@@ -121,14 +118,8 @@ def bench(stack, rate, seconds):
 
 def main(rate=1000, seconds=20):
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    directory = tempfile.mkdtemp(prefix="votepipe-bench-")
-    os.chmod(directory, 0o755)
-    stack = Stack(directory)
-    try:
+    with started_servers(Stack, "votepipe-bench-") as stack:
         bench(stack, rate, seconds)
-    finally:
-        stack.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":

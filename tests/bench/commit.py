@@ -6,12 +6,10 @@
 # than any of them: it also writes the ledger, settles Redis and announces each result.
 import json
 import os
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(BENCH) + "/integration", BENCH]
@@ -20,7 +18,7 @@ import requests  # noqa: E402
 
 import backlog  # noqa: E402
 from peers import connect  # noqa: E402
-from stack import Stack, wait_until  # noqa: E402
+from stack import Stack, started_servers, wait_until  # noqa: E402
 from stages import OUR_TABLES, WORKERS, CommitBatch, ConnectSink, PsycopgWorkers, VoteCommit  # noqa: E402
 
 VOTES = 200_000
@@ -110,7 +108,6 @@ def print_latency(stack):
 
 
 def bench(stack, log, rounds):
-    stack.start_servers()
     worker = connect.Connect(stack)
     worker.start(log)
     try:
@@ -131,19 +128,12 @@ def bench(stack, log, rounds):
 
 def main(rounds=2):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    directory = tempfile.mkdtemp(prefix="votepipe-bench-")
-    os.chmod(directory, 0o755)
-    stack = Stack(directory)
-    try:
-        with open(directory + "/peer.log", "w+") as log:
-            try:
-                bench(stack, log, rounds)
-            except (AssertionError, RuntimeError, subprocess.SubprocessError, requests.RequestException) as error:
-                log.seek(0)
-                sys.exit(f"bench: {error}\n{log.read()[-2000:]}".rstrip())
-    finally:
-        stack.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+    with started_servers(Stack, "votepipe-bench-") as stack, open(stack.directory + "/peer.log", "w+") as log:
+        try:
+            bench(stack, log, rounds)
+        except (AssertionError, RuntimeError, subprocess.SubprocessError, requests.RequestException) as error:
+            log.seek(0)
+            sys.exit(f"bench: {error}\n{log.read()[-2000:]}".rstrip())
 
 
 if __name__ == "__main__":

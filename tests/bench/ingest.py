@@ -7,12 +7,10 @@
 # a consumer would take processor time from both, and Celery's takes more of it for each vote.
 import json
 import os
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 import jwt
@@ -23,7 +21,7 @@ sys.path.insert(0, ROOT + "/tests/integration")
 
 import limits  # noqa: E402
 import process  # noqa: E402
-from stack import SECRET, Stack, die_with_parent, free_port, wait_until  # noqa: E402
+from stack import SECRET, Stack, die_with_parent, free_port, started_servers, wait_until  # noqa: E402
 
 BENCH = ROOT + "/tests/bench"
 USERS, PROJECTS, CONNECTIONS = 1000, 200, 64
@@ -213,7 +211,6 @@ def print_limits(stack, admin_port, ours, seconds):
 def bench(stack, log, seconds, rounds):
     tokens = stack.directory + "/tokens"
     mint_tokens(tokens)
-    stack.start_servers()
     stack.add_projects(*(f"p{project}" for project in range(1, PROJECTS + 1)))
     ours, admin_port = start_ingest(stack)
     peer, gunicorn = start_peer(stack, log)
@@ -233,19 +230,12 @@ def bench(stack, log, seconds, rounds):
 
 def main(seconds=8, rounds=3):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    directory = tempfile.mkdtemp(prefix="votepipe-bench-")
-    os.chmod(directory, 0o755)
-    stack = Stack(directory)
-    try:
-        with open(directory + "/peer.log", "w+") as log:
-            try:
-                bench(stack, log, seconds, rounds)
-            except (AssertionError, RuntimeError, subprocess.SubprocessError) as error:
-                log.seek(0)
-                sys.exit(f"bench: {error}\n{log.read()[-2000:]}".rstrip())
-    finally:
-        stack.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+    with started_servers(Stack, "votepipe-bench-") as stack, open(stack.directory + "/peer.log", "w+") as log:
+        try:
+            bench(stack, log, seconds, rounds)
+        except (AssertionError, RuntimeError, subprocess.SubprocessError) as error:
+            log.seek(0)
+            sys.exit(f"bench: {error}\n{log.read()[-2000:]}".rstrip())
 
 
 if __name__ == "__main__":

@@ -12,12 +12,10 @@ import http.client
 import json
 import os
 import resource
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -29,7 +27,7 @@ import requests  # noqa: E402
 import websocket  # noqa: E402
 
 import fanout  # noqa: E402
-from stack import BIN, SECRET, Stack, die_with_parent, free_port, wait_until  # noqa: E402
+from stack import BIN, SECRET, Stack, die_with_parent, free_port, started_servers, wait_until  # noqa: E402
 from topics import read_topic  # noqa: E402
 
 ROOMS = {1000: (1, 10), 4000: (1,)}  # connections: how many broadcasts at once
@@ -239,15 +237,8 @@ def percentiles(values):
 
 
 def bench_pipeline():
-    directory = tempfile.mkdtemp(prefix="votepipe-bench-")
-    os.chmod(directory, 0o755)
-    stack = Pipeline(directory)
-    try:
-        stack.start_servers()
+    with started_servers(Pipeline, "votepipe-bench-") as stack:
         moments, sent = measure_pipeline(stack, free_port())
-    finally:
-        stack.stop()
-        shutil.rmtree(directory, ignore_errors=True)
     p50, p95, p99 = percentiles([click[-1] - click[0] for click in moments])
     parts = {name: percentiles([click[at + 1] - click[at] for click in moments]) for at, name in enumerate(PARTS)}
     met = p95 < WANTED["p95_ms"] and sent >= 0.95 * LOAD["rate"]

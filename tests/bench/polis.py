@@ -2,25 +2,19 @@
 # polis.py - a whole Polis conversation through a private stack, checked: polis.py EXPORT.csv
 # SPDX-License-Identifier: Apache-2.0
 import os
-import shutil
 import sys
-import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [ROOT + "/tests/integration", ROOT + "/tests/data"]
 
 import polis_to_votes  # noqa: E402
-from stack import Stack  # noqa: E402
+from stack import Stack, started_servers  # noqa: E402
 
 
 def main(export):
-    directory = tempfile.mkdtemp(prefix="votepipe-bench-")
-    os.chmod(directory, 0o755)
-    stack = Stack(directory)
-    votes, projects = directory + "/votes.csv", directory + "/projects.csv"
-    try:
+    with started_servers(Stack, "votepipe-bench-") as stack:
+        votes, projects = stack.directory + "/votes.csv", stack.directory + "/projects.csv"
         polis_to_votes.main(export, "bench", votes, projects)
-        stack.start_servers()
         stack.ingest().start()
         stack.commit().start()
         stack.run("vote-admin", "projects", "import", projects, check=True)
@@ -29,9 +23,6 @@ def main(export):
         audit = stack.run("vote-admin", "audit")
         print(audit.stdout)
         return load.returncode or audit.returncode
-    finally:
-        stack.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":

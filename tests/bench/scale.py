@@ -9,11 +9,9 @@ import datetime
 import json
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 
@@ -26,7 +24,7 @@ from confluent_kafka import Producer  # noqa: E402
 import process  # noqa: E402
 from backlog import Backlog  # noqa: E402
 from curves import Curve  # noqa: E402
-from stack import Stack, die_with_parent, free_port, wait_until  # noqa: E402
+from stack import Stack, die_with_parent, free_port, started_servers, wait_until  # noqa: E402
 from stages import OUR_TABLES, VoteCommit, server_pid  # noqa: E402
 
 VOTES = 50_000  # of a backlog
@@ -301,20 +299,14 @@ def main(directory, *names):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.makedirs(directory, exist_ok=True)
     raise_descriptors()
-    scratch = tempfile.mkdtemp(prefix="votepipe-scale-")
-    os.chmod(scratch, 0o755)
-    stack = Stack(scratch)
     try:
-        stack.start_servers()
-        for name in names or CURVES:
-            curve = CURVES[name](stack)
-            curve.print()
-            curve.save(directory)
+        with started_servers(Stack, "votepipe-scale-") as stack:
+            for name in names or CURVES:
+                curve = CURVES[name](stack)
+                curve.print()
+                curve.save(directory)
     except (AssertionError, RuntimeError, subprocess.SubprocessError, requests.RequestException) as error:
         sys.exit(f"scale: {error}")
-    finally:
-        stack.stop()
-        shutil.rmtree(scratch, ignore_errors=True)
     print(f"\ndrawn: {directory}/*.svg")
 
 

@@ -12,12 +12,10 @@ import contextlib
 import itertools
 import json
 import os
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -29,7 +27,7 @@ import requests  # noqa: E402
 import websocket  # noqa: E402
 
 import process  # noqa: E402
-from stack import SECRET, Stack, free_port, wait_until  # noqa: E402
+from stack import SECRET, Stack, free_port, started_servers, wait_until  # noqa: E402
 
 USERS, PROJECTS, CONNECTIONS, BROWSERS = 1000, 200, 32, 30
 CONNECTIONS_MAX = 1500  # vote-ingest has a few threads more
@@ -231,7 +229,6 @@ def print_ledger(stack, accepted):
 
 
 def bench(stack, seconds, rate):
-    stack.start_servers()
     stack.add_projects(*(f"p{number + 1}" for number in range(PROJECTS)))
     port, ended, found = free_port(), threading.Event(), 0
     ours, servers = start_daemons(stack, port)
@@ -253,16 +250,11 @@ def bench(stack, seconds, rate):
 
 def main(seconds=3600, rate=0):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    directory = tempfile.mkdtemp(prefix="votepipe-soak-")
-    os.chmod(directory, 0o755)
-    stack = Stack(directory)
     try:
-        met = bench(stack, seconds, rate)
+        with started_servers(Stack, "votepipe-soak-") as stack:
+            met = bench(stack, seconds, rate)
     except (AssertionError, subprocess.SubprocessError, requests.RequestException) as error:
         sys.exit(f"soak: {error}")
-    finally:
-        stack.stop()
-        shutil.rmtree(directory, ignore_errors=True)
     sys.exit(0 if met else 1)
 
 

@@ -6,11 +6,9 @@
 # not count. What they print goes through a pipe to /dev/null, as it does in a shell.
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 
@@ -20,7 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 BENCH = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(BENCH) + "/integration", BENCH]
 
-from stack import BIN, Stack  # noqa: E402
+from stack import BIN, Stack, started_servers  # noqa: E402
 
 RECORDS, USERS, PROJECTS = 1_000_000, 10_000, 1000
 WANTED = {"json": 1, "filter": 5, "replay": 1}
@@ -93,7 +91,6 @@ def compare(stack, name, title, ours, theirs, rounds, target=False):
 
 
 def bench(stack, rounds):
-    stack.start_servers()
     fill(stack, "vote.results")
     print(f"{RECORDS} records of vote.results with 7 headers, 6 partitions, medians of {rounds} rounds, {os.cpu_count()} cores",
           flush=True)
@@ -110,14 +107,8 @@ def bench(stack, rounds):
 
 
 def main(rounds=3):
-    directory = tempfile.mkdtemp(prefix="votepipe-bench-")
-    os.chmod(directory, 0o755)
-    stack = Stack(directory)
-    try:
+    with started_servers(Stack, "votepipe-bench-") as stack:
         bench(stack, rounds)
-    finally:
-        stack.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":

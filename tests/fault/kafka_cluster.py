@@ -85,6 +85,9 @@ class ClusterStack(Stack):
             self.server("start", name)
         self.kafka.start(*NODES)
         self.run("vote-admin", "migrate", check=True)
+        self.make_topics()
+
+    def make_topics(self):
         wait_until(lambda: self.run("vote-admin", "topics", "--replication-factor", "3").returncode == 0, 90, "topics")
 
     def stop(self):

@@ -17,11 +17,7 @@ from kafka_cluster import NODES, ClusterStack  # noqa: E402
 class Brokers(ClusterStack):
     """Three brokers, Postgres and Redis; the topics are the manifests'."""
 
-    def start_servers(self):
-        for name in ("postgres", "redis"):
-            self.server("start", name)
-        self.kafka.start(*NODES)
-        self.run("vote-admin", "migrate", check=True)
+    def make_topics(self):
         topics = [NewTopic(topic["metadata"]["name"], topic["spec"]["partitions"], topic["spec"]["replicas"],
                            config={key: str(value) for key, value in topic["spec"]["config"].items()})
                   for topic in render("production").all("KafkaTopic")]
@@ -29,13 +25,6 @@ class Brokers(ClusterStack):
         wait_until(lambda: len(admin.list_topics(timeout=10).brokers) == len(NODES), 60, "three brokers")
         for made in admin.create_topics(topics).values():
             made.result(60)
-
-    def stop(self):
-        for tool in self.tools:
-            tool.stop()
-        self.kafka.stop()
-        for name in ("redis", "postgres"):
-            self.server("stop", name)
 
 
 @pytest.fixture(scope="module")
