@@ -20,9 +20,8 @@ COMPLETIONS := $(TOOLS:%=$(BUILD)/completion/%)
 
 # What each part is made of. A tool links the parts it uses and no others.
 objects  = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
-NET_BASE := lib/base/http lib/base/admin lib/base/files
-BASE     := $(filter-out $(NET_BASE:%=$(BUILD)/obj/%.o),$(call objects,lib/base))
-NET      := $(NET_BASE:%=$(BUILD)/obj/%.o)
+BASE     := $(call objects,lib/base)
+HTTP     := $(call objects,lib/http)
 KAFKA    := $(call objects,lib/kafka) $(BUILD)/obj/lib/trace/context.o
 TRACE    := $(filter-out $(BUILD)/obj/lib/trace/context.o,$(call objects,lib/trace))
 REDIS    := $(call objects,lib/redis)
@@ -54,13 +53,13 @@ $(PAGE): lib/web/build.sh $(wildcard lib/web/*.json lib/web/*.ts lib/web/src/* l
 LINK = @mkdir -p $(@D) && echo "  link $@" && $(CC) $(FLAGS) $(LDFLAGS) -o $@ $^
 cmd  = $(call objects,cmd/$(1))
 
-$(BUILD)/bin/vote-ingest: $(call cmd,vote-ingest) $(BASE) $(NET) $(KAFKA) $(TRACE) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SCRIPTS) $(OPENAPI)
+$(BUILD)/bin/vote-ingest: $(call cmd,vote-ingest) $(BASE) $(HTTP) $(KAFKA) $(TRACE) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SCRIPTS) $(OPENAPI)
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -lcurl -ljansson -ljwt $(LIBS)
-$(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(NET) $(KAFKA) $(TRACE) $(REDIS) $(PG) $(VOTE) $(EVENT) $(COLUMNS) $(SCRIPTS)
+$(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(HTTP) $(KAFKA) $(TRACE) $(REDIS) $(PG) $(VOTE) $(EVENT) $(COLUMNS) $(SCRIPTS)
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -lcurl -ljansson $(LIBS)
-$(BUILD)/bin/vote-notify: $(call cmd,vote-notify) $(BASE) $(NET) $(KAFKA) $(TRACE) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
+$(BUILD)/bin/vote-notify: $(call cmd,vote-notify) $(BASE) $(HTTP) $(KAFKA) $(TRACE) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
 	$(LINK) -lcivetweb -lrdkafka $(SOCKETIO_LIBS) -lpq -lcurl -ljansson -ljwt $(LIBS)
-$(BUILD)/bin/vote-invalidate: $(call cmd,vote-invalidate) $(BASE) $(NET) $(KAFKA) $(TRACE) $(REDIS) $(PG) $(VOTE) $(EVENT) $(CHECK) $(KEYS) $(BUILD)/obj/lib/vote/keys.o
+$(BUILD)/bin/vote-invalidate: $(call cmd,vote-invalidate) $(BASE) $(HTTP) $(KAFKA) $(TRACE) $(REDIS) $(PG) $(VOTE) $(EVENT) $(CHECK) $(KEYS) $(BUILD)/obj/lib/vote/keys.o
 	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -lcurl -ljansson $(LIBS)
 $(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS) $(MIGRATIONS) $(CHECK)
 	$(LINK) -lrdkafka -lhiredis -lpq -lcurl -ljansson -ljwt $(LIBS)

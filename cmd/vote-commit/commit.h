@@ -3,7 +3,7 @@
 #ifndef COMMIT_H
 #define COMMIT_H
 
-#include "base/admin.h"
+#include "http/admin.h"
 #include "base/log.h"
 #include "base/option.h"
 #include "base/stop.h"

@@ -3,9 +3,9 @@
 #ifndef INGEST_H
 #define INGEST_H
 
-#include "base/admin.h"
-#include "base/files.h"
-#include "base/http.h"
+#include "http/admin.h"
+#include "http/files.h"
+#include "http/http.h"
 #include "base/log.h"
 #include "base/option.h"
 #include "base/pool.h"

@@ -2,7 +2,7 @@
 #ifndef INVALIDATE_H
 #define INVALIDATE_H
 
-#include "base/admin.h"
+#include "http/admin.h"
 #include "base/log.h"
 #include "base/option.h"
 #include "base/stop.h"

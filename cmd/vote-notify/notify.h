@@ -6,7 +6,7 @@
 #ifndef NOTIFY_H
 #define NOTIFY_H
 
-#include "base/admin.h"
+#include "http/admin.h"
 #include "base/log.h"
 #include "base/option.h"
 #include "base/stop.h"

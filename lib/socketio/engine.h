@@ -5,7 +5,7 @@
 
 #include "base/buf.h"
 #include "base/table.h"
-#include "socketio/deadline.h"
+#include "base/deadline.h"
 #include "socketio/frame.h"
 #include "socketio/packet.h"
 #include "socketio/payload.h"

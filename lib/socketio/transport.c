@@ -7,11 +7,10 @@
 #include "socketio/connection.h"
 
 #include "base/clock.h"
+#include "base/listen.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { BACKLOG = 1024, SPARE_CONNECTIONS = 64 };
 
@@ -104,26 +103,6 @@ static const struct link_ops ops = {.wake = on_wake,
 
 /* --- Start and end --------------------------------------------------------------------------- */
 
-/* HOST:PORT, [HOST]:PORT or :PORT. */
-static bool parse_listen(const char *listen, struct sockaddr_storage *address, struct error *error)
-{
-    char host[64];
-    const char *colon = strrchr(listen, ':');
-    char *end = NULL;
-    long port = colon ? strtol(colon + 1, &end, 10) : -1;
-    if (!colon || end == colon + 1 || *end || port < 0 || port > 65535)
-        return error_set(error, ERROR_CONFIG, "%s is not HOST:PORT", listen);
-    size_t size = (size_t)(colon - listen);
-    bool is_bracketed = size >= 2 && *listen == '[';
-    snprintf(host, sizeof host, "%.*s", (int)(size - (is_bracketed ? 2 : 0)),
-             listen + is_bracketed);
-    const char *name = !*host ? "0.0.0.0" : !strcmp(host, "localhost") ? "127.0.0.1" : host;
-    if (!uv_ip4_addr(name, (int)port, (struct sockaddr_in *)address) ||
-        !uv_ip6_addr(name, (int)port, (struct sockaddr_in6 *)address))
-        return true;
-    return error_set(error, ERROR_CONFIG, "%s: %s is no IP address", listen, host);
-}
-
 static struct sio_transport *transport_new(struct sio_server *server, uv_loop_t *loop)
 {
     struct sio_transport *transport = server_allocate(sizeof *transport);
@@ -157,7 +136,7 @@ bool sio_transport_open(struct sio_transport **opened, struct sio_server *server
     struct sockaddr_storage address;
     *opened = NULL;
     signal(SIGPIPE, SIG_IGN);
-    if (!parse_listen(listen, &address, error))
+    if (!listen_parse(listen, &address, error))
         return false;
     struct sio_transport *transport = transport_new(server, loop);
     int code = uv_tcp_bind(&transport->listener, (struct sockaddr *)&address, 0);

@@ -4,8 +4,9 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 70
 bad=$(grep -rnE '#include "(vote-[a-z]+|cmd)/' lib
-    grep -rnE '#include "(kafka|redis|pg|vote|socketio|trace)/' lib/base
-    grep -rnE '#include "(vote|kafka|redis|pg|socketio)/' lib/trace
+    grep -rnE '#include "(http|kafka|redis|pg|vote|socketio|trace)/' lib/base
+    grep -rnE '#include "(vote|kafka|redis|pg|socketio|trace)/' lib/http
+    grep -rnE '#include "(vote|kafka|redis|pg|socketio|http)/' lib/trace
     grep -rnE '#include "(vote|redis|pg)/' lib/kafka
     grep -rnE '#include "(vote|kafka|pg)/' lib/redis
     grep -rnE '#include "(vote|kafka|redis|pg)/' lib/socketio)

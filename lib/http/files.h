@@ -1,9 +1,9 @@
 /* files.h - the files of a built web page, held in memory and served over HTTP.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef BASE_FILES_H
-#define BASE_FILES_H
+#ifndef HTTP_FILES_H
+#define HTTP_FILES_H
 
-#include "base/http.h"
+#include "http/http.h"
 
 struct files;
 

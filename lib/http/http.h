@@ -1,7 +1,7 @@
 /* http.h - an HTTP/1.1 server (RFC 9112) by civetweb with a table of routes.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef BASE_HTTP_H
-#define BASE_HTTP_H
+#ifndef HTTP_HTTP_H
+#define HTTP_HTTP_H
 
 #include "base/buf.h"
 #include "base/error.h"

@@ -1,5 +1,5 @@
 /* deadline.c - see deadline.h. SPDX-License-Identifier: Apache-2.0 */
-#include "socketio/deadline.h"
+#include "base/deadline.h"
 
 #include <stddef.h>
 

@@ -1,5 +1,5 @@
 /* admin.c - a daemon's admin port. SPDX-License-Identifier: Apache-2.0 */
-#include "base/admin.h"
+#include "http/admin.h"
 
 #include "base/clock.h"
 #include "base/process.h"

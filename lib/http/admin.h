@@ -1,9 +1,9 @@
 /* admin.h - a daemon's admin port: /metrics (its own, dependency_up, and process.h's), /healthz
  * (the loop turns) and /readyz (each dependency by name). SPDX-License-Identifier: Apache-2.0 */
-#ifndef BASE_ADMIN_H
-#define BASE_ADMIN_H
+#ifndef HTTP_ADMIN_H
+#define HTTP_ADMIN_H
 
-#include "base/http.h"
+#include "http/http.h"
 #include "base/metrics.h"
 
 #include <stdatomic.h>

@@ -1,5 +1,5 @@
 /* http.c - HTTP server by civetweb. SPDX-License-Identifier: Apache-2.0 */
-#include "base/http.h"
+#include "http/http.h"
 
 #include "base/clock.h"
 #include "base/origin.h"

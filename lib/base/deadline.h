@@ -1,8 +1,8 @@
 /* deadline.h - many deadlines of few durations: each duration has a list, in which a new deadline
  * nearly always goes last, so that setting and clearing one costs nothing.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SOCKETIO_DEADLINE_H
-#define SOCKETIO_DEADLINE_H
+#ifndef BASE_DEADLINE_H
+#define BASE_DEADLINE_H
 
 #include <stdint.h>
 

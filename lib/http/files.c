@@ -1,5 +1,5 @@
 /* files.c - see files.h. SPDX-License-Identifier: Apache-2.0 */
-#include "base/files.h"
+#include "http/files.h"
 
 #include "base/hash.h"
 
