@@ -22,6 +22,7 @@ COMPLETIONS := $(TOOLS:%=$(BUILD)/completion/%)
 objects  = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
 BASE     := $(call objects,lib/base)
 HTTP     := $(call objects,lib/http)
+HTTP_LIBS := -luv -lhttp_parser
 KAFKA    := $(call objects,lib/kafka) $(BUILD)/obj/lib/trace/context.o
 TRACE    := $(filter-out $(BUILD)/obj/lib/trace/context.o,$(call objects,lib/trace))
 REDIS    := $(call objects,lib/redis)
@@ -39,7 +40,7 @@ CHECK    := $(BUILD)/obj/lib/vote/consistency.o $(BUILD)/obj/lib/vote/consistenc
 KEYS     := $(BUILD)/gen/keys.o
 SOCKETIO_NET := lib/socketio/transport lib/socketio/connection lib/socketio/http lib/socketio/websocket
 SOCKETIO := $(filter-out $(SOCKETIO_NET:%=$(BUILD)/obj/%.o),$(call objects,lib/socketio))
-SOCKETIO_LIBS := -luv -lhttp_parser -lwslay -lcrypto -lz
+SOCKETIO_LIBS := $(HTTP_LIBS) -lwslay -lcrypto -lz
 SOCKETIO_TRANSPORT := $(SOCKETIO_NET:%=$(BUILD)/obj/%.o)
 MIGRATIONS := $(BUILD)/gen/migrations.o
 
@@ -54,13 +55,13 @@ LINK = @mkdir -p $(@D) && echo "  link $@" && $(CC) $(FLAGS) $(LDFLAGS) -o $@ $^
 cmd  = $(call objects,cmd/$(1))
 
 $(BUILD)/bin/vote-ingest: $(call cmd,vote-ingest) $(BASE) $(HTTP) $(KAFKA) $(TRACE) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SCRIPTS) $(OPENAPI)
-	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -lcurl -ljansson -ljwt $(LIBS)
+	$(LINK) $(HTTP_LIBS) -lrdkafka -lhiredis -lpq -lcurl -ljansson -ljwt $(LIBS)
 $(BUILD)/bin/vote-commit: $(call cmd,vote-commit) $(BASE) $(HTTP) $(KAFKA) $(TRACE) $(REDIS) $(PG) $(VOTE) $(EVENT) $(COLUMNS) $(SCRIPTS)
-	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -lcurl -ljansson $(LIBS)
+	$(LINK) $(HTTP_LIBS) -lrdkafka -lhiredis -lpq -lcurl -ljansson $(LIBS)
 $(BUILD)/bin/vote-notify: $(call cmd,vote-notify) $(BASE) $(HTTP) $(KAFKA) $(TRACE) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(KNOWN) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
-	$(LINK) -lcivetweb -lrdkafka $(SOCKETIO_LIBS) -lpq -lcurl -ljansson -ljwt $(LIBS)
+	$(LINK) -lrdkafka $(SOCKETIO_LIBS) -lpq -lcurl -ljansson -ljwt $(LIBS)
 $(BUILD)/bin/vote-invalidate: $(call cmd,vote-invalidate) $(BASE) $(HTTP) $(KAFKA) $(TRACE) $(REDIS) $(PG) $(VOTE) $(EVENT) $(CHECK) $(KEYS) $(BUILD)/obj/lib/vote/keys.o
-	$(LINK) -lcivetweb -lrdkafka -lhiredis -lpq -lcurl -ljansson $(LIBS)
+	$(LINK) $(HTTP_LIBS) -lrdkafka -lhiredis -lpq -lcurl -ljansson $(LIBS)
 $(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) $(VOTE) $(EVENT) $(TOKEN) $(SCRIPTS) $(MIGRATIONS) $(CHECK)
 	$(LINK) -lrdkafka -lhiredis -lpq -lcurl -ljansson -ljwt $(LIBS)
 $(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(FILTER)

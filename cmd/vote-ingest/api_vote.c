@@ -11,16 +11,15 @@
 /* Reads and checks the body; answers and returns false when it is no vote. */
 static bool body_read(struct http_request *request, struct vote_body *body)
 {
-    struct buf json = {0}, problems = {0};
-    if (!body_receive(request, &json)) {
-        buf_free(&json);
+    const char *json;
+    size_t size;
+    struct buf problems = {0};
+    if (!body_receive(request, &json, &size))
         return false;
-    }
-    bool parsed = vote_body_parse(body, json.data, json.size, &problems);
+    bool parsed = vote_body_parse(body, json, size, &problems);
     if (!parsed)
         problem_reply(request, 400, "malformed", "the vote is malformed: see errors", problems.data,
                       NULL);
-    buf_free(&json);
     buf_free(&problems);
     return parsed;
 }

@@ -14,14 +14,14 @@ static bool content_type_is_json(const char *type)
     return *rest == '\0' || *rest == ';';
 }
 
-bool body_receive(struct http_request *request, struct buf *json)
+bool body_receive(struct http_request *request, const char **json, size_t *size)
 {
-    enum http_body read = http_read_body(request, BODY_MAX_BYTES, json);
-    if (read == HTTP_BODY_TOO_LARGE)
+    enum http_body body = http_body(request, json, size);
+    if (body == HTTP_BODY_TOO_LARGE)
         problem_reply(request, 413, "too-large", "the body is over 16 KiB", NULL, NULL);
-    else if (read == HTTP_BODY_BROKEN)
+    else if (body == HTTP_BODY_BROKEN)
         problem_reply(request, 400, "malformed", "the body ended early", NULL, NULL);
-    else if (json->size && !content_type_is_json(http_header(request, "Content-Type")))
+    else if (*size && !content_type_is_json(http_header(request, "Content-Type")))
         problem_reply(request, 415, "unsupported-media-type", "the body is not application/json",
                       NULL, "Accept: application/json\r\n");
     else

@@ -102,11 +102,11 @@ void demo_get_config(struct http_request *request)
 
 /* --- Tokens ---------------------------------------------------------------------------------- */
 
-static bool user_parse(const struct buf *json, char user_id[VOTE_ID_SIZE])
+static bool user_parse(const char *json, size_t size, char user_id[VOTE_ID_SIZE])
 {
-    if (!json_depth_is_within(json->data, json->size, USER_DEPTH_MAX))
+    if (!json_depth_is_within(json, size, USER_DEPTH_MAX))
         return false;
-    json_t *object = json_loadb(json->data, json->size, JSON_REJECT_DUPLICATES, NULL);
+    json_t *object = json_loadb(json, size, JSON_REJECT_DUPLICATES, NULL);
     const json_t *user = json_object_get(object, "user");
     const char *text = json_string_value(user);
     bool is_fine = text && id_is_valid(text, json_string_length(user));
@@ -141,18 +141,18 @@ static void token_reply(struct http_request *request, const char *user_id)
 void demo_post_token(struct http_request *request)
 {
     const struct ingest *ingest = request->context;
-    struct buf json = {0}, problems = {0};
+    const char *json;
+    size_t size;
+    struct buf problems = {0};
     char user_id[VOTE_ID_SIZE];
     if (!ingest->config->dev_tokens) {
         problem_reply(request, 404, "not-found", "there are no tokens here: see --dev-tokens", NULL,
                       NULL);
         return;
     }
-    if (!body_receive(request, &json)) {
-        buf_free(&json);
+    if (!body_receive(request, &json, &size))
         return;
-    }
-    if (user_parse(&json, user_id)) {
+    if (user_parse(json, size, user_id)) {
         token_reply(request, user_id);
     } else {
         problem_add(&problems, "user", "is not 1 to 64 characters out of A-Z a-z 0-9 . _ : -");
@@ -160,5 +160,4 @@ void demo_post_token(struct http_request *request)
                       NULL);
     }
     buf_free(&problems);
-    buf_free(&json);
 }

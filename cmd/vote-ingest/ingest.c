@@ -32,8 +32,10 @@ const struct option ingest_options[] = {
      .argument = "N/TIME", .summary = "votes a user may make; 0: any"},
     {.name = "rate-burst", .type = OPTION_INT, AT(rate_burst), .preset = "30", .argument = "N",
      .min = 1, .max = 1000000, .summary = "of which so many at once"},
-    {.name = "threads", .type = OPTION_INT, AT(threads), .preset = "1536", .argument = "N",
-     .min = 1, .max = 16384, .summary = "connections held at once"},
+    {.name = "threads", .type = OPTION_INT, AT(threads), .preset = "512", .argument = "N",
+     .min = 1, .max = 16384, .summary = "calls that wait for a server at once"},
+    {.name = "max-connections", .type = OPTION_INT, AT(connections_max), .preset = "10000",
+     .argument = "N", .min = 1, .max = 1000000, .summary = "more are closed at once"},
     {.name = "max-in-flight", .type = OPTION_INT, AT(max_in_flight), .preset = "512",
      .argument = "N", .min = 1, .max = 16384, .summary = "votes worked on at once; more get 503"},
     {.name = "database-connections", .type = OPTION_INT, AT(database_connections), .preset = "8",
@@ -52,17 +54,17 @@ const struct option ingest_options[] = {
 const size_t ingest_option_count = sizeof ingest_options / sizeof *ingest_options;
 
 const struct http_route ingest_routes[] = {
-    {"POST", "/api/votes", api_post_vote},
-    {"GET", "/api/votes/status/{}", api_get_status},
-    {"GET", "/api/votes/metrics", api_get_metrics},
-    {"GET", "/api/votes/user", api_get_user_votes},
-    {"GET", "/api/projects/{}", api_get_project},
-    {"GET", "/api/leaderboard", api_get_leaderboard},
-    {"GET", "/openapi.json", api_get_openapi},
-    {"GET", "/", demo_get_page},
-    {"GET", "/assets/{}", demo_get_asset},
-    {"GET", "/demo/config", demo_get_config},
-    {"POST", "/demo/token", demo_post_token},
+    {"POST", "/api/votes", api_post_vote, HTTP_WAITS},
+    {"GET", "/api/votes/status/{}", api_get_status, HTTP_WAITS},
+    {"GET", "/api/votes/metrics", api_get_metrics, HTTP_WAITS},
+    {"GET", "/api/votes/user", api_get_user_votes, HTTP_WAITS},
+    {"GET", "/api/projects/{}", api_get_project, HTTP_WAITS},
+    {"GET", "/api/leaderboard", api_get_leaderboard, HTTP_WAITS},
+    {"GET", "/openapi.json", api_get_openapi, HTTP_WAITS},
+    {"GET", "/", demo_get_page, HTTP_WAITS},
+    {"GET", "/assets/{}", demo_get_asset, HTTP_WAITS},
+    {"GET", "/demo/config", demo_get_config, HTTP_WAITS},
+    {"POST", "/demo/token", demo_post_token, HTTP_WAITS},
 };
 const size_t ingest_route_count = sizeof ingest_routes / sizeof *ingest_routes;
 
@@ -204,6 +206,8 @@ static bool ingest_open(struct ingest *ingest, struct error *error)
     const struct ingest_config *config = ingest->config;
     const struct http_settings settings = {.listen = config->listen,
                                            .threads = (int)config->threads,
+                                           .connections_max = (int)config->connections_max,
+                                           .body_max = BODY_MAX_BYTES,
                                            .routes = ingest_routes,
                                            .route_count = ingest_route_count,
                                            .cors_origins = config->cors_origins,

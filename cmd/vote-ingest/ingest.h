@@ -3,13 +3,13 @@
 #ifndef INGEST_H
 #define INGEST_H
 
-#include "http/admin.h"
-#include "http/files.h"
-#include "http/http.h"
 #include "base/log.h"
 #include "base/option.h"
 #include "base/pool.h"
 #include "base/stop.h"
+#include "http/admin.h"
+#include "http/files.h"
+#include "http/http.h"
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "redis/redis.h"
@@ -36,7 +36,7 @@ struct ingest_config {
     bool dev_tokens;
     struct option_quota rate_limit;
     int64_t rate_burst;
-    int64_t threads;
+    int64_t threads, connections_max;
     int64_t max_in_flight;
     int64_t database_connections;
     int64_t database_timeout_us;
@@ -103,9 +103,9 @@ PGresult *ingest_query(struct ingest *ingest, const char *sql, int count,
                        const char *const *parameters, struct error *error)
     __attribute__((warn_unused_result));
 
-/* body.c: reads the JSON body of a POST; without one that can be read it answers and returns false.
- * Free `json` in both cases. */
-bool body_receive(struct http_request *request, struct buf *json)
+/* body.c: the JSON body of a POST, borrowed from the request; without one that can be read it
+ * answers and returns false. */
+bool body_receive(struct http_request *request, const char **json, size_t *size)
     __attribute__((warn_unused_result));
 
 /* vote_body.c */

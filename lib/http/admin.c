@@ -1,13 +1,14 @@
 /* admin.c - a daemon's admin port. SPDX-License-Identifier: Apache-2.0 */
 #include "http/admin.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/process.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum { BEAT_MAX_US = 15 * 1000 * 1000, ADMIN_THREADS = 4 };
+enum { BEAT_MAX_US = 15 * 1000 * 1000, ADMIN_THREADS = 4, ADMIN_CONNECTIONS = 64 };
 
 #define OPENMETRICS_TYPE "application/openmetrics-text"
 
@@ -86,9 +87,9 @@ static void admin_refuse(struct http_request *request, int status, const char *a
 }
 
 static const struct http_route admin_routes[] = {
-    {"GET", "/metrics", admin_get_metrics},
-    {"GET", "/healthz", admin_get_healthz},
-    {"GET", "/readyz", admin_get_readyz},
+    {"GET", "/metrics", admin_get_metrics, HTTP_WAITS},
+    {"GET", "/healthz", admin_get_healthz, HTTP_WAITS},
+    {"GET", "/readyz", admin_get_readyz, HTTP_WAITS},
 };
 
 struct admin_check *admin_add_check(struct admin *admin, const char *name)
@@ -116,6 +117,7 @@ bool admin_start(struct admin *admin, const char *listen, struct error *error)
         &admin->server,
         &(struct http_settings){.listen = listen,
                                 .threads = ADMIN_THREADS,
+                                .connections_max = ADMIN_CONNECTIONS,
                                 .routes = admin_routes,
                                 .route_count = sizeof admin_routes / sizeof *admin_routes,
                                 .context = admin,

@@ -3,8 +3,8 @@
 #ifndef HTTP_ADMIN_H
 #define HTTP_ADMIN_H
 
-#include "http/http.h"
 #include "base/metrics.h"
+#include "http/http.h"
 
 #include <stdatomic.h>
 #include <stdint.h>

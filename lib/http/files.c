@@ -1,6 +1,7 @@
 /* files.c - see files.h. SPDX-License-Identifier: Apache-2.0 */
 #include "http/files.h"
 
+#include "base/buf.h"
 #include "base/hash.h"
 
 #include <dirent.h>
