@@ -74,12 +74,14 @@ $(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(VOTES_C
 $(BUILD)/test/socketio: $(call objects,tests/socketio) $(BASE) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
 	$(LINK) $(SOCKETIO_LIBS) -ljansson $(LIBS)
 
-# The load of the fan-out bench, and the limit that it compares with.
-FANOUT := $(BUILD)/test/socketio $(BUILD)/test/listeners $(BUILD)/test/raw_fanout
+# The load of the fan-out bench, and the limits that the benches compare with.
+FANOUT := $(BUILD)/test/socketio $(BUILD)/test/listeners $(BUILD)/test/raw_fanout $(BUILD)/test/civetweb_limit
 $(BUILD)/test/listeners: $(BUILD)/obj/tests/bench/listeners.o
 	$(LINK)
 $(BUILD)/test/raw_fanout: $(BUILD)/obj/tests/bench/peers/raw_fanout.o
 	$(LINK)
+$(BUILD)/test/civetweb_limit: $(BUILD)/obj/tests/bench/peers/civetweb_limit.o
+	$(LINK) -lcivetweb
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D) && echo "  cc   $<" && $(CC) $(CPPFLAGS) $(FLAGS) -MMD -MP -c -o $@ $<
@@ -106,16 +108,16 @@ $(BUILD)/completion/%: $(BUILD)/bin/%
 
 # Unit tests: one program a module, each links only what it tests.
 TESTED := $(BASE) $(KAFKA) $(filter-out %/exporter.o %/collector.o,$(TRACE)) $(VOTE) $(EVENT) $(FILTER) $(VOTES_CSV) $(TOKEN) $(SOCKETIO) \
-    $(BUILD)/obj/cmd/vote-ingest/vote_body.o \
+    $(patsubst %,$(BUILD)/obj/lib/http/%.o,message uri) $(BUILD)/obj/cmd/vote-ingest/vote_body.o \
     $(BUILD)/obj/cmd/vote-notify/project_ids.o $(BUILD)/obj/lib/redis/slot.o \
     $(patsubst %,$(BUILD)/obj/cmd/vote-invalidate/%.o,template progress dirty target)
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 $(BUILD)/unit/%: tests/unit/%.c $(TESTED)
-	@mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lrdkafka -ljansson -ljwt -lz $(LIBS)
+	@mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lrdkafka -lhttp_parser -ljansson -ljwt -lz $(LIBS)
 
 # Fuzz targets: in build/unit each replays its seed corpus, in build/fuzz/bin libFuzzer drives it.
 FUZZ_SECONDS ?= 60
-FUZZ_LIBS    := -lrdkafka -ljansson -ljwt -lcrypto -lz $(LIBS)
+FUZZ_LIBS    := -lrdkafka -lhttp_parser -ljansson -ljwt -lcrypto -lz $(LIBS)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS      := $(FUZZ_TARGETS:%=$(BUILD)/unit/%)
 FUZZERS      := $(FUZZ_TARGETS:%=$(BUILD)/bin/%)

@@ -72,10 +72,10 @@ static int64_t element_int(const redisReply *reply, size_t at)
     return at < reply->elements ? redis_reply_int(reply->element[at]) : 0;
 }
 
-static enum guard guard_go(struct click *click, const redisReply *reply, struct quota *quota)
+static enum guard guard_go(struct click *click, const redisReply *reply)
 {
-    quota->remaining = element_int(reply, 1);
-    quota->reset_us = element_int(reply, 2);
+    click->quota.remaining = element_int(reply, 1);
+    click->quota.reset_us = element_int(reply, 2);
     if (!click->idempotency_key)
         return GUARD_GO;
     const char *request_id = element_text(reply, 3);
@@ -86,9 +86,9 @@ static enum guard guard_go(struct click *click, const redisReply *reply, struct 
     return GUARD_GO;
 }
 
-static enum guard guard_read(struct click *click, const redisReply *reply, struct quota *quota,
-                             struct buf *answer)
+static enum guard guard_read(struct click *click, const redisReply *reply)
 {
+    struct quota *quota = &click->quota;
     const char *verdict = element_text(reply, 0);
     if (!strcmp(verdict, "limited")) {
         *quota = (struct quota){
@@ -97,7 +97,7 @@ static enum guard guard_read(struct click *click, const redisReply *reply, struc
     }
     if (!strcmp(verdict, "replay")) {
         const char *request_id = element_text(reply, 2);
-        buf_text(answer, element_text(reply, 1));
+        buf_text(&click->answer, element_text(reply, 1));
         if (request_id_is_valid(request_id, strlen(request_id)))
             memcpy(click->request.request_id, request_id, REQUEST_ID_SIZE);
         return GUARD_REPLAY;
@@ -106,7 +106,7 @@ static enum guard guard_read(struct click *click, const redisReply *reply, struc
         quota->wait_us = element_int(reply, 1) * 1000;
         return GUARD_BUSY;
     }
-    return !strcmp(verdict, "differs") ? GUARD_DIFFERS : guard_go(click, reply, quota);
+    return !strcmp(verdict, "differs") ? GUARD_DIFFERS : guard_go(click, reply);
 }
 
 /* A vote that is set may be set twice. */
@@ -116,45 +116,61 @@ static enum guard guard_without_redis(const struct click *click)
     return click->idempotency_key && toggles ? GUARD_UNKNOWN : GUARD_GO;
 }
 
-enum guard guard_check(struct ingest *ingest, struct click *click, struct quota *quota,
-                       struct buf *answer)
+static void guard_on_reply(struct redis_batch *batch)
 {
-    struct buf body = {0};
+    struct click *click = batch->owner;
+    struct ingest *ingest = click->ingest;
     struct error error;
-    struct span span;
-    enum guard verdict = GUARD_GO;
-    *quota = (struct quota){0};
-    if (!ingest->config->rate_limit.count && !click->idempotency_key)
-        return GUARD_GO;
-    span_begin(ingest->tracer, &span, "redis guard", SPAN_CLIENT, &click->post.context,
+    enum guard verdict;
+    if (redis_outcome(batch, &error)) {
+        click->quota.known = ingest->config->rate_limit.count > 0;
+        verdict = guard_read(click, redis_reply(batch, 0));
+    } else {
+        span_fail(&click->asked);
+        verdict = guard_without_redis(click);
+    }
+    span_text(&click->asked, "db.system.name", "redis");
+    span_end(ingest->tracer, &click->asked, clock_mono_us());
+    redis_batch_clear(batch);
+    click_guarded(click, verdict);
+}
+
+void guard_check(struct click *click)
+{
+    struct ingest *ingest = click->ingest;
+    struct buf body = {0};
+    if (!ingest->config->rate_limit.count && !click->idempotency_key) {
+        click_guarded(click, GUARD_GO);
+        return;
+    }
+    span_begin(ingest->tracer, &click->asked, "redis guard", SPAN_CLIENT, &click->post.context,
                clock_mono_us());
     body_describe(&click->body, &body);
     guard_add(ingest, click, &body);
-    click->redis.deadline_us = click->redis_until_us;
-    if (redis_run(ingest->redis, &click->redis, &error)) {
-        quota->known = ingest->config->rate_limit.count > 0;
-        verdict = guard_read(click, redis_reply(&click->redis, 0), quota, answer);
-    } else {
-        span_fail(&span);
-        verdict = guard_without_redis(click);
-    }
-    span_text(&span, "db.system.name", "redis");
-    span_end(ingest->tracer, &span, clock_mono_us());
-    redis_batch_clear(&click->redis);
     buf_free(&body);
-    return verdict;
+    click_ask(click, click->redis_until_us, guard_on_reply);
 }
 
-void guard_answered(struct ingest *ingest, struct click *click, const char *answer)
+static void guard_on_answered(struct redis_batch *batch)
+{
+    struct click *click = batch->owner;
+    struct error error;
+    if (!redis_outcome(batch, &error))
+        log_error(click->ingest->log, LOG_WARN, "answer not kept for replays", &error);
+    redis_batch_clear(batch);
+    click_finish(click);
+}
+
+void guard_answer(struct click *click)
 {
     char idem_key[IDEM_KEY_SIZE];
-    struct error error;
-    if (!click->idempotency_key)
+    if (!click->idempotency_key) {
+        click_finish(click);
         return;
+    }
     idem_key_make(idem_key, click);
-    const char *arguments[] = {idem_key, click->request.request_id, answer ? answer : ""};
+    const char *arguments[] = {idem_key, click->request.request_id,
+                               click->answer.data ? click->answer.data : ""};
     redis_add_script(&click->redis, &script_answered, 1, 3, arguments);
-    if (!redis_run(ingest->redis, &click->redis, &error))
-        log_error(ingest->log, LOG_WARN, "answer not kept for replays", &error);
-    redis_batch_clear(&click->redis);
+    click_ask(click, 0, guard_on_answered);
 }

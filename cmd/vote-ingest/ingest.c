@@ -32,7 +32,7 @@ const struct option ingest_options[] = {
      .argument = "N/TIME", .summary = "votes a user may make; 0: any"},
     {.name = "rate-burst", .type = OPTION_INT, AT(rate_burst), .preset = "30", .argument = "N",
      .min = 1, .max = 1000000, .summary = "of which so many at once"},
-    {.name = "threads", .type = OPTION_INT, AT(threads), .preset = "512", .argument = "N",
+    {.name = "threads", .type = OPTION_INT, AT(threads), .preset = "64", .argument = "N",
      .min = 1, .max = 16384, .summary = "calls that wait for a server at once"},
     {.name = "max-connections", .type = OPTION_INT, AT(connections_max), .preset = "10000",
      .argument = "N", .min = 1, .max = 1000000, .summary = "more are closed at once"},
@@ -54,7 +54,7 @@ const struct option ingest_options[] = {
 const size_t ingest_option_count = sizeof ingest_options / sizeof *ingest_options;
 
 const struct http_route ingest_routes[] = {
-    {"POST", "/api/votes", api_post_vote, HTTP_WAITS},
+    {"POST", "/api/votes", api_post_vote, HTTP_PROMPT},
     {"GET", "/api/votes/status/{}", api_get_status, HTTP_WAITS},
     {"GET", "/api/votes/metrics", api_get_metrics, HTTP_WAITS},
     {"GET", "/api/votes/user", api_get_user_votes, HTTP_WAITS},

@@ -21,7 +21,6 @@
 #include "vote/token_config.h"
 
 #include <pthread.h>
-#include <semaphore.h>
 
 enum unknown_project { UNKNOWN_REJECT, UNKNOWN_CREATE };
 enum { BODY_MAX_BYTES = 16 * 1024, LOAD_LOCKS = 64, TOUCH_SLOTS = 4096, IDEMPOTENCY_KEY_MAX = 255 };
@@ -125,63 +124,77 @@ bool vote_body_parse(struct vote_body *body, const char *json, size_t size, stru
 /* Adds one {"field","detail"} to such a list. */
 void problem_add(struct buf *problems, const char *field, const char *detail);
 
-/* One POST on its way. */
-struct click {
-    struct request request;
-    struct vote_body body;
-    const char *idempotency_key; /* NULL: none was given */
-    bool again;                  /* an earlier attempt of this request died half way */
-    bool in_redis;               /* the step was taken there, and must be taken back on failure */
-    int64_t redis_until_us;      /* Redis is not waited for behind this (monotonic) */
-    int64_t upvotes, downvotes;  /* as shown after the click */
-    int64_t version;             /* of the commit in sync mode, else 0 */
-    struct span post, send;      /* the whole call, and from the send to Kafka's acknowledgement */
-    struct redis_batch redis;    /* for one question after the other */
-    struct redis_batch record;   /* on its way while Kafka is waited for */
-    struct ingest *ingest;
-    sem_t
-        woken; /* its worker thread sleeps once a vote: from the step to Kafka's acknowledgement */
-    _Atomic int left;  /* of what that sleep waits for */
-    bool is_published; /* Kafka was given the event; `delivery` is how it went, in the end */
-    rd_kafka_resp_err_t delivery;
-    bool may_be_kept; /* no answer says whether Kafka or Postgres has it */
-    int64_t stepped_us, published_us, delivered_us; /* monotonic */
-};
-
-void click_sleep(struct click *click);
-
-/* One of what the worker sleeps for is done; the click may be gone behind the last. */
-void click_wake(struct click *click);
-
-/* guard.c: the rate limit and the idempotency record of the click's user */
-
 struct quota {
     bool known; /* whether there is a limit, and Redis said how much of it is left */
     int64_t remaining, reset_us, wait_us;
 };
 
+enum acceptance { ACCEPTED, NO_PROJECT, NOT_KEPT, MAY_BE_KEPT };
+
+/* One POST on its way. It has no thread of its own: each step is given to Redis or Kafka, and the
+ * next begins in the thread that has the answer; what waits for Postgres runs in a worker. */
+struct click {
+    struct ingest *ingest;
+    struct http_request *http;
+    int64_t start_us; /* monotonic, as all _us here */
+    struct request request;
+    struct vote_body body;
+    const char *idempotency_key; /* NULL: none was given */
+    struct quota quota;
+    bool again;                 /* an earlier attempt of this request died half way */
+    bool in_redis;              /* the step was taken there, and must be taken back on failure */
+    bool may_be_kept;           /* no answer says whether Kafka or Postgres has it */
+    int loads;                  /* of its project */
+    int64_t redis_until_us;     /* Redis is not waited for behind this */
+    int64_t upvotes, downvotes; /* as shown after the click */
+    struct redis_batch redis;   /* for one question after the other */
+    struct redis_batch record;  /* on its way while Kafka is waited for */
+    _Atomic int left;           /* of these two */
+    rd_kafka_resp_err_t delivery;
+    int64_t published_us, delivered_us;
+    struct span post, asked, send; /* the whole call, a question to Redis, the send to Kafka */
+    enum acceptance acceptance;
+    struct buf answer;  /* the body of its 202 */
+    struct error error; /* why it was not accepted */
+};
+
+/* click.c: the steps in their order. Each is the caller's last touch of the click. */
+
 enum guard { GUARD_GO, GUARD_LIMITED, GUARD_REPLAY, GUARD_DIFFERS, GUARD_BUSY, GUARD_UNKNOWN };
 
-/* Asks whether the click may go on, and reserves its idempotency key. Without Redis it may: votes
- * are taken all the same, but for a toggle with a key (GUARD_UNKNOWN): if it is a retry, it would
- * take back what the first attempt has done. `answer` gets the first answer at GUARD_REPLAY, and
- * the request its id. */
-enum guard guard_check(struct ingest *ingest, struct click *click, struct quota *quota,
-                       struct buf *answer);
+void click_guarded(struct click *click, enum guard verdict);
+void click_stepped(struct click *click);               /* its step is taken, or recalled */
+void click_published(struct click *click, bool is_it); /* false: Kafka does not have it */
+void click_decided(struct click *click, enum acceptance acceptance);
 
-/* Keeps the answer for replays; NULL: the attempt failed, the next one may go on at once. */
-void guard_answered(struct ingest *ingest, struct click *click, const char *answer);
+/* Sends what click->redis has; `then` is called when the replies are there, or the time has come
+ * (monotonic; 0: the client's timeout from now on). */
+void click_ask(struct click *click, int64_t until_us, void (*then)(struct redis_batch *batch));
+
+/* api_vote.c: answers, and frees the click. */
+void click_refuse(struct click *click, enum guard verdict);
+void click_finish(struct click *click);
+
+/* guard.c: the rate limit and the idempotency record of the click's user */
+
+/* Asks whether the click may go on, and reserves its idempotency key; goes on at click_guarded.
+ * Without Redis it may: votes are taken all the same, but for a toggle with a key (GUARD_UNKNOWN):
+ * if it is a retry, it would take back what the first attempt has done. The click's answer gets the
+ * first answer at GUARD_REPLAY, and its request the id. */
+void guard_check(struct click *click);
+
+/* Keeps the answer for replays (without one the next attempt may go on at once), then
+ * click_finish: the key is free, or has its answer, before the client hears of it. */
+void guard_answer(struct click *click);
 
 /* optimistic.c: the state that a click is answered from */
 
 enum optimistic { OPTIMISTIC_OK, OPTIMISTIC_UNKNOWN_PROJECT, OPTIMISTIC_UNAVAILABLE };
 
-/* Takes the vote's step and fills previous, vote_type, action and seq of the request. Loads the
- * project from Postgres when Redis does not have it; without Redis the state comes from Postgres.
- * Redis' answer hands the event on to Kafka at once, where Kafka is used: publish_click then has
- * nothing left to wait for. */
-enum optimistic optimistic_vote(struct ingest *ingest, struct click *click, struct error *error)
-    __attribute__((warn_unused_result));
+/* Takes the vote's step and fills previous, vote_type, action and seq of the request; goes on at
+ * click_stepped, or click_decided when there is nothing to answer from. Loads the project from
+ * Postgres when Redis does not have it; without Redis the state comes from Postgres. */
+void optimistic_vote(struct click *click);
 
 /* Sends what GET status shows, the audit stream and the user's own view; `then` (NULL:
  * optimistic_recorded waits) is called when it is there. A failure is no failure of the vote: all
@@ -218,14 +231,10 @@ enum optimistic load_step(struct ingest *ingest, struct click *click, struct err
 bool publish_open(struct ingest *ingest, struct error *error) __attribute__((warn_unused_result));
 void publish_close(struct ingest *ingest);
 
-/* Gives the request's event to Kafka and records the click in Redis meanwhile; false when it was
- * not given. The click sleeps until both are done. Any thread may call it. */
-bool publish_start(struct ingest *ingest, struct click *click) __attribute__((warn_unused_result));
-
-/* Sends the event if that has not been done, and waits until all in-sync replicas have it. On
- * failure click->may_be_kept says whether Kafka may have it all the same. */
-bool publish_click(struct ingest *ingest, struct click *click, struct error *error)
-    __attribute__((warn_unused_result));
+/* Gives the request's event to Kafka, and records the click in Redis meanwhile; goes on at
+ * click_published when both are done. If Kafka does not have the event, click->may_be_kept says
+ * whether it may have it all the same. */
+void publish_click(struct click *click);
 
 /* sync.c: Kafka is away. Applies the vote in Postgres and keeps its event in vote.outbox, both or
  * neither. On failure click->may_be_kept is set when Postgres may have it all the same. */

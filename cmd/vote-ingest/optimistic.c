@@ -60,44 +60,6 @@ static void step_read(struct click *click, const redisReply *reply)
     click->in_redis = true;
 }
 
-enum step { STEP_TAKEN, STEP_MISSING, STEP_NO_REDIS };
-
-/* In the Redis client's thread: the event goes on to Kafka from here, and the worker sleeps on. */
-static void step_on_reply(struct redis_batch *batch)
-{
-    struct click *click = batch->owner;
-    const redisReply *reply = redis_reply(batch, batch->count - 1);
-    click->stepped_us = clock_mono_us();
-    if (reply && reply->elements >= 6) {
-        step_read(click, reply);
-        if (publish_start(click->ingest, click))
-            return;
-    }
-    click_wake(click);
-}
-
-static enum step optimistic_step(struct ingest *ingest, struct click *click, struct error *error)
-{
-    struct span span;
-    span_begin(ingest->tracer, &span, "redis step", SPAN_CLIENT, &click->post.context,
-               clock_mono_us());
-    step_add(ingest, click);
-    click->redis.deadline_us = click->redis_until_us;
-    click->redis.then = step_on_reply;
-    click->redis.owner = click;
-    click->left = 1;
-    redis_submit(ingest->redis, &click->redis);
-    click_sleep(click);
-    bool answered = redis_outcome(&click->redis, error);
-    span_text(&span, "db.system.name", "redis");
-    if (!answered)
-        span_fail(&span);
-    span_end(ingest->tracer, &span, click->stepped_us);
-    click->redis.then = NULL;
-    redis_batch_clear(&click->redis);
-    return click->in_redis ? STEP_TAKEN : answered ? STEP_MISSING : STEP_NO_REDIS;
-}
-
 static enum optimistic optimistic_load(struct ingest *ingest, struct click *click,
                                        struct error *error)
 {
@@ -112,23 +74,59 @@ static enum optimistic optimistic_load(struct ingest *ingest, struct click *clic
     return loaded;
 }
 
-enum optimistic optimistic_vote(struct ingest *ingest, struct click *click, struct error *error)
+/* In a worker: Redis is away, or cannot be made to have the project. */
+static void step_without_redis(struct http_request *http)
 {
-    for (int i = 0; i < LOAD_TRIES; i++) {
-        enum step step = optimistic_step(ingest, click, error);
-        if (step == STEP_TAKEN)
-            return OPTIMISTIC_OK;
-        if (step == STEP_NO_REDIS)
-            break;
-        enum optimistic loaded = optimistic_load(ingest, click, error);
-        if (loaded == OPTIMISTIC_UNKNOWN_PROJECT)
-            return loaded;
-        if (loaded == OPTIMISTIC_UNAVAILABLE)
-            break;
-        click->redis_until_us = clock_mono_us() + ingest->config->redis.timeout_us;
+    struct click *click = http->state;
+    metric_add(click->ingest->metrics.without_redis, 1);
+    switch (load_step(click->ingest, click, &click->error)) {
+    case OPTIMISTIC_OK: click_stepped(click); break;
+    case OPTIMISTIC_UNKNOWN_PROJECT: click_decided(click, NO_PROJECT); break;
+    case OPTIMISTIC_UNAVAILABLE: click_decided(click, NOT_KEPT); break;
     }
-    metric_add(ingest->metrics.without_redis, 1);
-    return load_step(ingest, click, error);
+}
+
+/* In a worker: Redis does not have the project. */
+static void load_and_step(struct http_request *http)
+{
+    struct click *click = http->state;
+    enum optimistic loaded = click->loads++ < LOAD_TRIES
+                                 ? optimistic_load(click->ingest, click, &click->error)
+                                 : OPTIMISTIC_UNAVAILABLE;
+    if (loaded == OPTIMISTIC_UNKNOWN_PROJECT) {
+        click_decided(click, NO_PROJECT);
+    } else if (loaded == OPTIMISTIC_UNAVAILABLE) {
+        step_without_redis(http);
+    } else {
+        click->redis_until_us = clock_mono_us() + click->ingest->config->redis.timeout_us;
+        optimistic_vote(click);
+    }
+}
+
+static void step_on_reply(struct redis_batch *batch)
+{
+    struct click *click = batch->owner;
+    const redisReply *reply = redis_reply(batch, batch->count - 1);
+    bool answered = redis_outcome(batch, &click->error), taken = reply && reply->elements >= 6;
+    if (taken)
+        step_read(click, reply);
+    span_text(&click->asked, "db.system.name", "redis");
+    if (!answered)
+        span_fail(&click->asked);
+    span_end(click->ingest->tracer, &click->asked, clock_mono_us());
+    redis_batch_clear(batch);
+    if (taken)
+        click_stepped(click);
+    else
+        http_work(click->http, answered ? load_and_step : step_without_redis);
+}
+
+void optimistic_vote(struct click *click)
+{
+    span_begin(click->ingest->tracer, &click->asked, "redis step", SPAN_CLIENT,
+               &click->post.context, clock_mono_us());
+    step_add(click->ingest, click);
+    click_ask(click, click->redis_until_us, step_on_reply);
 }
 
 /* The user's own view, ahead of the commit: value, accepted_at_ms and seq by project. */

@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+static void publish_part_done(struct click *click);
+
 /* The report always comes: message.timeout.ms bounds how long librdkafka tries. */
 static void publish_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
                                 void *opaque)
@@ -18,7 +20,7 @@ static void publish_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *
     click->may_be_kept =
         click->may_be_kept ||
         (!acknowledged && rd_kafka_message_status(message) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED);
-    click_wake(click);
+    publish_part_done(click);
 }
 
 static void *publish_serve_reports(void *context)
@@ -89,30 +91,6 @@ static rd_kafka_resp_err_t publish_send(struct ingest *ingest, struct click *cli
     return code;
 }
 
-static void publish_on_recorded(struct redis_batch *batch)
-{
-    click_wake(batch->owner);
-}
-
-bool publish_start(struct ingest *ingest, struct click *click)
-{
-    if (!breaker_allows(&ingest->breaker))
-        return false;
-    click->published_us = clock_mono_us();
-    span_begin(ingest->tracer, &click->send, "send " TOPIC_REQUESTS, SPAN_PRODUCER,
-               &click->post.context, click->published_us);
-    click->left = 2;
-    click->is_published = true; /* before the send: its report may come at once, to the worker */
-    if (!publish_send(ingest, click)) {
-        optimistic_record(ingest, click, publish_on_recorded);
-        return true;
-    }
-    breaker_report(&ingest->breaker, false);
-    click->is_published = false;
-    click->left = 1;
-    return false;
-}
-
 static void publish_end_trace(struct ingest *ingest, struct click *click)
 {
     struct span *send = &click->send;
@@ -122,24 +100,54 @@ static void publish_end_trace(struct ingest *ingest, struct click *click)
     span_end(ingest->tracer, send, click->delivered_us);
 }
 
-static rd_kafka_resp_err_t publish_finish(struct ingest *ingest, struct click *click)
+static void publish_finish(struct click *click)
 {
+    struct ingest *ingest = click->ingest;
+    int64_t kafka_us = click->delivered_us - click->published_us;
     optimistic_recorded(ingest, click);
     breaker_report(&ingest->breaker, !click->delivery);
-    int64_t kafka_us = clock_mono_us() - click->published_us;
     histogram_record(ingest->metrics.kafka_us, kafka_us);
     span_exemplar(&click->send, ingest->metrics.kafka_us, kafka_us);
     publish_end_trace(ingest, click);
-    return click->delivery;
+    if (click->delivery)
+        error_set(&click->error, ERROR_UNAVAILABLE, "kafka: %s", rd_kafka_err2str(click->delivery));
+    click_published(click, !click->delivery);
 }
 
-bool publish_click(struct ingest *ingest, struct click *click, struct error *error)
+/* Kafka's report and Redis' reply come in any order, each in its client's thread. */
+static void publish_part_done(struct click *click)
 {
-    if (!click->is_published) {
-        if (!publish_start(ingest, click))
-            return error_set(error, ERROR_UNAVAILABLE, "kafka: not reachable just now");
-        click_sleep(click);
+    if (atomic_fetch_sub(&click->left, 1) == 1)
+        publish_finish(click);
+}
+
+static void publish_on_recorded(struct redis_batch *batch)
+{
+    publish_part_done(batch->owner);
+}
+
+static void publish_begin_trace(struct click *click)
+{
+    click->published_us = clock_mono_us();
+    span_begin(click->ingest->tracer, &click->send, "send " TOPIC_REQUESTS, SPAN_PRODUCER,
+               &click->post.context, click->published_us);
+}
+
+void publish_click(struct click *click)
+{
+    struct ingest *ingest = click->ingest;
+    bool is_sent = false;
+    click->left = 2; /* before the send: its report may come at once, in its thread */
+    if (breaker_allows(&ingest->breaker)) {
+        publish_begin_trace(click);
+        is_sent = !publish_send(ingest, click);
+        if (!is_sent)
+            breaker_report(&ingest->breaker, false);
     }
-    rd_kafka_resp_err_t code = publish_finish(ingest, click);
-    return !code || error_set(error, ERROR_UNAVAILABLE, "kafka: %s", rd_kafka_err2str(code));
+    if (is_sent) {
+        optimistic_record(ingest, click, publish_on_recorded);
+    } else {
+        error_set(&click->error, ERROR_UNAVAILABLE, "kafka: not reachable just now");
+        click_published(click, false);
+    }
 }

@@ -193,6 +193,7 @@ bool redis_outcome(struct redis_batch *batch, struct error *error)
 {
     sem_destroy(&batch->done);
     batch->deadline_us = 0;
+    batch->then = NULL;
     char why[COMPLAINT_SIZE];
     if (batch->failure[0])
         return error_set(error, ERROR_UNAVAILABLE, "redis: %s", batch->failure);

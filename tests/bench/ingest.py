@@ -25,7 +25,6 @@ from stack import SECRET, Stack, die_with_parent, free_port, started_servers, wa
 
 BENCH = ROOT + "/tests/bench"
 USERS, PROJECTS, CONNECTIONS = 1000, 200, 64
-INGEST_THREADS = 128
 PEER_THREADS = 8
 WORKERS = 2 * os.cpu_count() + 1
 WARM_UP_SECONDS = 5
@@ -42,8 +41,8 @@ class Server:
 
 def start_ingest(stack):
     # As long as the peer waits for Redis, or nearly: with every core busy 50 ms pass, and refusals are not asked here.
-    tool = stack.ingest(None, "--threads", str(INGEST_THREADS), "--redis-timeout", "2s").start()
-    return Server("vote-ingest", stack.url, tool.process.pid), tool.admin_port
+    tool = stack.ingest(None, "--redis-timeout", "2s").start()
+    return Server("vote-ingest", stack.url, tool.process.pid)
 
 
 def answers(url):
@@ -192,10 +191,10 @@ def print_half_rate(stack, highest, seconds):
     print(f"  p95 {load['p95_ms']} ms, wanted < {WANTED['p95_ms']} ms{verdict(load['p95_ms'] < WANTED['p95_ms'])}", flush=True)
 
 
-def print_limits(stack, admin_port, ours, seconds):
+def print_limits(stack, ours, seconds):
     print("\nThe limits, on the same machine in the same run:")
-    rate = limits.civetweb(f"http://127.0.0.1:{admin_port}/healthz", seconds, 4)
-    print(f"  civetweb, GET /healthz of the admin port, no work, its 4 threads and 4 connections: {rate:.0f}/s")
+    rate = limits.civetweb(free_port(), seconds, CONNECTIONS)
+    print(f"  civetweb, POST answered without work, {CONNECTIONS} connections: {rate:.0f}/s")
     for pipeline, word in ((1, "unpipelined"), (16, "16 to a pipeline")):
         rate = limits.redis_scripts(stack, 16, pipeline, 20000 * seconds)
         print(f"  Redis, EVALSHA vote.lua only, 16 connections, {word}: {rate:.0f}/s")
@@ -212,7 +211,7 @@ def bench(stack, log, seconds, rounds):
     tokens = stack.directory + "/tokens"
     mint_tokens(tokens)
     stack.add_projects(*(f"p{project}" for project in range(1, PROJECTS + 1)))
-    ours, admin_port = start_ingest(stack)
+    ours = start_ingest(stack)
     peer, gunicorn = start_peer(stack, log)
     try:
         print(f"{CONNECTIONS} connections, {USERS} users, medians of {rounds} rounds of {seconds} s by turns, "
@@ -225,7 +224,7 @@ def bench(stack, log, seconds, rounds):
         end(gunicorn)
     highest = results[WORKLOADS[0][0]][ours.name]
     print_half_rate(stack, highest["votes_per_second"], seconds)
-    print_limits(stack, admin_port, highest, max(1, seconds // 2))
+    print_limits(stack, highest, max(1, seconds // 2))
 
 
 def main(seconds=8, rounds=3):

@@ -1,6 +1,7 @@
 # limits.py - how fast the parts under vote-ingest and vote-commit are by themselves, on this machine.
 # SPDX-License-Identifier: Apache-2.0
 import re
+import socket
 import subprocess
 import time
 
@@ -8,7 +9,7 @@ import psycopg
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import process
-from stack import ROOT, SCRIPTS
+from stack import ROOT, SCRIPTS, die_with_parent, wait_until
 
 RECORD_BYTES = 300
 PROJECTS = 200
@@ -29,9 +30,21 @@ def number(pattern, text):
     return float(found.group(1))
 
 
-def civetweb(url, seconds, connections):
-    """GETs a second of a handler that only answers."""
-    text = checked("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", url)
+def is_open(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def civetweb(port, seconds, connections):
+    """POSTs a second of a server that only answers."""
+    url = f"http://127.0.0.1:{port}/"
+    server = subprocess.Popen([ROOT + "/build/test/civetweb_limit", str(port), str(connections)], preexec_fn=die_with_parent)
+    try:
+        wait_until(lambda: is_open(port), 10, "civetweb")
+        text = checked("wrk", "-t2", f"-c{connections}", f"-d{seconds}s", "-s", ROOT + "/tests/bench/post.lua", url)
+    finally:
+        server.terminate()
+        server.wait()
     if "Non-2xx" in text or "Socket errors" in text:
         raise RuntimeError(f"wrk {url}: {text}")
     return number(r"Requests/sec:\s+([\d.]+)", text)

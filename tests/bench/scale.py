@@ -159,7 +159,7 @@ def measure_table(stack):
 def measure_connections(stack):
     curve = Curve("connections", "vote-ingest: as fast as it answers, 200 projects", "connections", CPU)
     stack.add_projects(*(f"p{number + 1}" for number in range(200)))
-    ingest = stack.ingest(None, "--threads", "1536", "--max-in-flight", "1536", "--redis-timeout", "5s").start()
+    ingest = stack.ingest(None, "--max-in-flight", "1536", "--redis-timeout", "5s").start()
     vote_load(stack, SECONDS, 200, 64)  # Kafka compiles what it runs
     for connections in CONNECTIONS:
         meter = Meter(stack, ("redis", "kafka"), ingest)

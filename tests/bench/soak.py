@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Without a rate it takes half of what the stack can commit. Votes come by a vote-load a minute, so that connections
-# come and go; readers and browsers call beside them, and a browser in three leaves and comes back. Before, as many
-# connections as vote-ingest holds come once: each of its threads has its memory then. Memory is sampled for each
+# come and go; readers and browsers call beside them, and a browser in three leaves and comes back. Before, many
+# connections come once: what vote-ingest keeps of them it has then. Memory is sampled for each
 # daemon; a line through the samples after the warm-up says how fast what it has by itself grows. At the end every
 # accepted vote must have its row in the ledger, and the audit must be clean. Exit 1: something grew, slowed down or
 # is missing.
@@ -30,7 +30,7 @@ import process  # noqa: E402
 from stack import SECRET, Stack, free_port, started_servers, wait_until  # noqa: E402
 
 USERS, PROJECTS, CONNECTIONS, BROWSERS = 1000, 200, 32, 30
-CONNECTIONS_MAX = 1500  # vote-ingest has a few threads more
+CONNECTIONS_MAX = 1500
 MINUTE_S, SAMPLE_S, FIND_S, FILL_S, READ_S = 60, 5, 20, 10, 0.1
 WARM_UP = 1 / 6  # of the time: caches and tables fill
 WANTED = {"kib_per_hour": 1024, "descriptors": 0, "p95_growth": 1.5, "p95_floor_ms": 50}

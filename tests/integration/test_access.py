@@ -20,7 +20,7 @@ from stack import ROOT, SECRET, free_port, wait_until
 from test_notify import browse, notifier  # noqa: F401
 
 OPENAPI = json.load(open(ROOT + "/pipelines/openapi.json"))
-TABLE = re.findall(r'^    \{"([A-Z]+)", "(/[^"]*)", \w+\},$', open(ROOT + "/cmd/vote-ingest/ingest.c").read(), re.M)
+TABLE = re.findall(r'^    \{"([A-Z]+)", "(/[^"]*)", \w+, \w+\},$', open(ROOT + "/cmd/vote-ingest/ingest.c").read(), re.M)
 NOBODY, OWNER, OTHER, ADMIN = CALLERS = ("nobody", "owner", "other", "admin")
 
 # What each caller gets; {} is a request of the owner's, or their project. The page is not installed and --dev-tokens is off.

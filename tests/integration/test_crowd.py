@@ -120,3 +120,84 @@ def test_more_votes_than_can_be_carried_get_503_at_once(stack, project, token, o
         for connection in connections:
             connection.close()
     assert p99_of_votes(port, token, project, 5) < 5  # and the next one works
+
+
+def read_answers(connection, count):
+    """The status codes of `count` answers, in order."""
+    statuses, data = [], b""
+    while len(statuses) < count:
+        head, gap, rest = data.partition(b"\r\n\r\n")
+        size = next((int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")), 0)
+        if gap and len(rest) >= size:
+            statuses.append(int(head.split(b" ")[1]))
+            data = rest[size:]
+            continue
+        more = connection.recv(65536)
+        assert more, (statuses, data)
+        data += more
+    assert not data
+    return statuses
+
+
+def test_pipelined_requests_are_answered_in_order_within_bounds(stack, project, token, own):
+    tool, port = own()
+    with socket.create_connection(("127.0.0.1", port), 60) as connection:
+        some = b"GET /openapi.json HTTP/1.1\r\nHost: t\r\n\r\n" + request_bytes(token, project) + b"GET /nowhere HTTP/1.1\r\nHost: t\r\n\r\n"
+        sender = threading.Thread(target=connection.sendall, args=(some * 200,))  # more than is taken ahead
+        sender.start()
+        assert len(some * 200) > 65536
+        statuses = read_answers(connection, 600)
+        sender.join()
+    assert statuses[0::3] == [200] * 200 and statuses[2::3] == [404] * 200 and set(statuses[1::3]) <= {202, 429} and 202 in statuses
+
+
+def test_who_does_not_read_is_not_written_for(stack, project, token, own):
+    tool, port = own()
+    p99_of_votes(port, token, project, 5)
+    before = memory_bytes(tool)
+    connections = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(50)]
+    for connection in connections:
+        connection.setblocking(False)
+    asked = b"GET /openapi.json HTTP/1.1\r\nHost: t\r\n\r\n" * 2000  # 50 times 2,000 answers of some 30 KiB
+    try:
+        for connection in connections:
+            connection.send(asked)
+        time.sleep(2)
+        assert memory_bytes(tool) - before < 64 * 1024 * 1024
+        assert p99_of_votes(port, token, project, 5) < 5
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def seconds_until_closed(connection, began):
+    connection.settimeout(60)
+    answer = b""
+    while more := connection.recv(65536):
+        answer += more
+    return time.monotonic() - began, answer
+
+
+def test_a_silent_connection_is_closed(stack, token, project, own):
+    """Without a whole request after 10 s, between two of them after 30 s."""
+    tool, port = own()
+    whole = request_bytes(token, project)
+    sent = {"nothing": b"", "half a head": whole[:30], "half a body": whole[:-5], "a request": b"GET /nowhere HTTP/1.1\r\nHost: t\r\n\r\n"}
+    began = time.monotonic()
+    connections = {name: socket.create_connection(("127.0.0.1", port), 30) for name in sent}
+    for name, connection in connections.items():
+        connection.sendall(sent[name])
+    ends = {name: seconds_until_closed(connection, began) for name, connection in connections.items()}
+    assert {name: seconds >= (29 if name == "a request" else 9) for name, (seconds, _) in ends.items()} == dict.fromkeys(sent, True)
+    assert ends["nothing"][1] == ends["half a head"][1] == b""
+    assert ends["half a body"][1].startswith(b"HTTP/1.1 400 ") and ends["a request"][1].startswith(b"HTTP/1.1 404 ")
+
+
+def test_who_waits_to_be_invited_is(stack, token, project, own):
+    tool, port = own()
+    head, body = request_bytes(token, project, "Expect: 100-continue\r\n").split(b"\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", port), 30) as connection:
+        connection.sendall(head + b"\r\n\r\n")
+        assert connection.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert read_answers(connection, 1) == [202]
