@@ -46,12 +46,8 @@ function Count({ value, isKnown, isPending }: { readonly value: number; readonly
 
 function Split({ upvotes, downvotes }: { readonly upvotes: number; readonly downvotes: number }) {
   const total = upvotes + downvotes;
-  const share = total ? upvotes / total : 0;
-  return (
-    <span className="split" data-empty={total === 0} aria-hidden="true">
-      <span style={{ transform: `scaleX(${share})` }} />
-    </span>
-  );
+  const share = `${total ? (100 * upvotes) / total : 0}%`;
+  return <span className="split" data-empty={total === 0} style={{ "--share": share } as CSSProperties} aria-hidden="true" />;
 }
 
 export const Card = memo(function Card({ project_id, onVote }: { readonly project_id: string; readonly onVote: OnVote }) {

@@ -5,6 +5,7 @@
 // count does not jump when the click's commit arrives, whether as an own or as a public event first.
 // SPDX-License-Identifier: Apache-2.0
 import type { Problem } from "./client.js";
+import { beforeNextPaint, withLaterFrame, type Schedule } from "./frames.js";
 import type { Counts, FailedEvent, OwnEvent, ProjectCounts, UserVote, VoteAnswer, VoteType } from "./types.js";
 
 /** One project as it is shown. A new object only when something about it has changed. */
@@ -106,29 +107,19 @@ interface Queued {
 }
 
 export interface StoreOptions {
-  /** Runs the function before the next paint. */
-  readonly schedule?: (run: () => void) => void;
+  /** When others' votes are shown; before the next paint. */
+  readonly schedule?: Schedule;
+  /** When listeners hear of the activities; not in the next frame, which is the count's of a click. */
+  readonly scheduleActivities?: Schedule;
 }
 
 const ACTIVITIES_KEPT = 50;
 const SETTLED_KEPT = 500;
-const HIDDEN_MS = 250;
 
 const typeOf = (vote: UserVote | undefined): VoteType => vote ?? "none";
 const voteOf = (type: VoteType): UserVote => (type === "none" ? null : type);
 const up = (vote: UserVote | undefined): number => (vote === "up" ? 1 : 0);
 const down = (vote: UserVote | undefined): number => (vote === "down" ? 1 : 0);
-
-/** A hidden page has no frames; it gets a timer. */
-function beforeNextPaint(run: () => void): void {
-  let due = true;
-  const once = () => {
-    if (due) run();
-    due = false;
-  };
-  if (typeof requestAnimationFrame === "function") requestAnimationFrame(once);
-  setTimeout(once, HIDDEN_MS);
-}
 
 /** What the own vote was before an answered request, as far as the answer tells. */
 function voteBefore({ action, user_vote }: VoteAnswer): UserVote | undefined {
@@ -174,16 +165,19 @@ const isSame = (a: ProjectView, b: ProjectView): boolean =>
 export class VoteStore {
   readonly #entries = new Map<string, Entry>();
   readonly #queue = new Map<string, Queued>();
-  readonly #schedule: (run: () => void) => void;
+  readonly #schedule: Schedule;
+  readonly #scheduleActivities: Schedule;
   #scheduled = false;
+  #activitiesScheduled = false;
   #clock = 0;
   /** Requests whose end was told; some are told before their own 202 has arrived. */
   readonly #settled = new Map<string, Partial<Activity>>();
   #activities: readonly Activity[] = [];
   readonly #activityListeners = new Set<() => void>();
 
-  constructor({ schedule = beforeNextPaint }: StoreOptions = {}) {
+  constructor({ schedule = beforeNextPaint, scheduleActivities = withLaterFrame }: StoreOptions = {}) {
     this.#schedule = schedule;
+    this.#scheduleActivities = scheduleActivities;
   }
 
   // --- What is shown -------------------------------------------------------------------------------
@@ -439,6 +433,11 @@ export class VoteStore {
 
   #setActivities(activities: readonly Activity[]): void {
     this.#activities = activities;
-    for (const listener of [...this.#activityListeners]) listener();
+    if (this.#activitiesScheduled) return;
+    this.#activitiesScheduled = true;
+    this.#scheduleActivities(() => {
+      this.#activitiesScheduled = false;
+      for (const listener of [...this.#activityListeners]) listener();
+    });
   }
 }

@@ -4,6 +4,7 @@
 // event; where none comes (no socket, or it was away), the request's status is asked for.
 // SPDX-License-Identifier: Apache-2.0
 import { idempotencyKey, type Client, type Problem, type Result } from "./client.js";
+import { afterNextPaint } from "./frames.js";
 import type { Click, Notify, VoteStore } from "./store.js";
 import type { FailedEvent, OwnEvent, UserVote, VoteAnswer, VoteType } from "./types.js";
 
@@ -47,9 +48,10 @@ export class Votes {
     this.set(project_id, shown === vote_type ? "none" : vote_type);
   }
 
+  /** Shown in the next frame and sent right behind it: to send takes the page as long as to show. */
   set(project_id: string, vote_type: VoteType): void {
     this.#options.store.want(project_id, vote_type, idempotencyKey());
-    this.#pump(project_id);
+    afterNextPaint(() => this.#pump(project_id));
   }
 
   /** What a click is sent as. A limit is not waited for here: the newest click is to go then. */

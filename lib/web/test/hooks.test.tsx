@@ -3,7 +3,7 @@
 import { QueryClient, QueryClientProvider, useIsMutating } from "@tanstack/react-query";
 import { act, cleanup, render, screen } from "@testing-library/react";
 import { StrictMode, type ReactNode } from "react";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { createClient } from "../src/client.js";
 import {
   keys, projectQuery, useActivity, useProject, useRealTimeUpdates, useSession, useVoteActions, useVotes, VotesProvider,
@@ -92,7 +92,22 @@ test("a click is on the page when its handler returns, and ends committed", asyn
   await eventually(() => text("activity") === "accepted");
   act(() => backend.commit());
   await eventually(() => text("p1") === "11");
-  expect(text("activity")).toBe("committed");
+  await eventually(() => text("activity") === "committed");
+});
+
+test("the frame of a click has its count and nothing else: it is told of, and sent, behind it", async () => {
+  await open("p1");
+  const frames: FrameRequestCallback[] = [];
+  vi.spyOn(window, "requestAnimationFrame").mockImplementation((callback) => frames.push(callback));
+  vi.useFakeTimers({ toFake: ["setTimeout"] }); // no frame comes, however long it takes
+  act(() => screen.getByTestId("p1").click());
+  for (let turn = 0; turn < 100; turn++) await Promise.resolve();
+  expect([text("p1"), text("activity"), queries.isMutating()]).toEqual(["11…", "", 0]);
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+  for (const frame of frames) frame(0);
+  await eventually(() => text("activity") === "accepted");
+  expect(backend.posts()).toHaveLength(1);
 });
 
 test("a click is a mutation while it is sent", async () => {

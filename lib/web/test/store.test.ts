@@ -241,6 +241,17 @@ test("the activity tells a request's life", () => {
   expect(clicked_at <= accepted_at && accepted_at <= announced_at).toBe(true);
 });
 
+test("listeners hear of the activity once, when it is its turn", () => {
+  const turns: (() => void)[] = [];
+  const told: (string | undefined)[] = [];
+  store = new VoteStore({ scheduleActivities: (run) => turns.push(run) });
+  store.subscribeActivities(() => told.push(store.activities()[0]?.state));
+  accept(send("up"), "r1");
+  expect(told).toEqual([]);
+  for (const turn of turns) turn();
+  expect(told).toEqual(["accepted"]);
+});
+
 test("the activity is bounded", () => {
   for (let i = 0; i < 80; i++) accept(send(i % 2 ? "up" : "down"), `r${i}`);
   expect(store.activities()).toHaveLength(50);
