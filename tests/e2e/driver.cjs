@@ -36,7 +36,7 @@ const actions = {
     page.on("console", (message) => {
       if (message.type() === "error" && !isNetwork(message.text())) page.record.errors.push(message.text());
     });
-    await page.addInitScript((value) => localStorage.getItem("votepipe.user") ?? localStorage.setItem("votepipe.user", value), user);
+    if (user) await page.addInitScript((value) => localStorage.getItem("votepipe.user") ?? localStorage.setItem("votepipe.user", value), user);
     await page.goto(url);
     pages.set(name, page);
   },
@@ -48,10 +48,22 @@ const actions = {
   async press(page, what) {
     for (let i = 0; i < (what.times ?? 1); i++) await arrow(page, what).click({ delay: 0 });
   },
-  /** A click of the mouse alone: none of the checks that the driver makes in the page beside it. */
+  /** A click of the mouse alone, held down as a hand does: none of the checks that the driver makes in the page beside it. */
   async strike(page, what) {
     const { x, y, width, height } = await arrow(page, what).boundingBox();
-    await page.mouse.click(x + width / 2, y + height / 2);
+    await page.mouse.click(x + width / 2, y + height / 2, { delay: what.heldMs });
+  },
+  trace: (page) => browser.startTracing(page, { categories: ["input.scrolling"] }), // the fewest that have EventLatency
+  /** For each click since `trace`: ms from the input to the frame in which it is presented, as the browser's compositor tells. */
+  async presented() {
+    const { traceEvents } = JSON.parse((await browser.stopTracing()).toString());
+    const begun = new Map(), clicks = [];
+    for (const { name, ph, pid, id, id2, ts, args } of traceEvents.filter((one) => one.name === "EventLatency").sort((a, b) => a.ts - b.ts)) {
+      const key = `${pid} ${id ?? id2?.local ?? id2?.global}`;
+      if (ph === "b") begun.set(key, { ts, type: args.event_latency?.event_type });
+      else if (begun.get(key)?.type === "MOUSE_RELEASED") clicks.push((ts - begun.get(key).ts) / 1000);
+    }
+    return clicks;
   },
   /** Seconds of processor time that the thread of the page's scripts, layout and painting has had. */
   async processor(page) {
