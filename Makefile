@@ -12,6 +12,8 @@ FLAGS    := -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Wformat=2 -Wstrict-p
             -Wmissing-prototypes -Wshadow -fno-omit-frame-pointer $(CFLAGS)
 CPPFLAGS += -Ilib -Icmd $(PG_FLAGS)
 LIBS     := -lm -lpthread
+# For what one thread allocates and another frees. It needs no headers, so it is named by its file.
+JEMALLOC := -l:libjemalloc.so.2
 
 TOOLS := vote-ingest vote-commit vote-notify vote-invalidate vote-admin vote-tail vote-replay vote-load
 BINS  := $(TOOLS:%=$(BUILD)/bin/%)
@@ -67,7 +69,7 @@ $(BUILD)/bin/vote-admin: $(call cmd,vote-admin) $(BASE) $(KAFKA) $(REDIS) $(PG) 
 $(BUILD)/bin/vote-tail: $(call cmd,vote-tail) $(BASE) $(KAFKA) $(VOTE) $(EVENT) $(FILTER)
 	$(LINK) -lrdkafka -ljansson $(LIBS)
 $(BUILD)/bin/vote-replay: $(call cmd,vote-replay) $(BASE) $(KAFKA) $(PG) $(VOTE) $(EVENT) $(COLUMNS) $(FILTER) $(VOTES_CSV) $(MIGRATIONS)
-	$(LINK) -lrdkafka -lpq -ljansson $(LIBS)
+	$(LINK) $(JEMALLOC) -lrdkafka -lpq -ljansson $(LIBS)
 $(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(VOTES_CSV) $(TOKEN)
 	$(LINK) -lcurl -ljansson -ljwt $(LIBS)
 
