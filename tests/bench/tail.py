@@ -18,7 +18,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 BENCH = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(BENCH) + "/integration", BENCH]
 
+import process  # noqa: E402
 from stack import BIN, Stack, started_servers  # noqa: E402
+from stages import server_pid  # noqa: E402
 
 RECORDS, USERS, PROJECTS = 1_000_000, 10_000, 1000
 WANTED = {"json": 1, "filter": 5, "replay": 1}
@@ -66,10 +68,10 @@ def seconds(stack, command):
     return time.monotonic() - started
 
 
-def processor_seconds():
-    """Of the children that have ended, and of theirs."""
+def processor_seconds(stack):
+    """Of the children that have ended, and of theirs; and of Kafka."""
     times = os.times()
-    return times.children_user + times.children_system
+    return times.children_user + times.children_system + process.processor_seconds(server_pid(stack, "kafka"))
 
 
 def compare(stack, name, title, ours, theirs, rounds, target=False):
@@ -78,14 +80,14 @@ def compare(stack, name, title, ours, theirs, rounds, target=False):
         for command in figures:
             if target:
                 make_topic(stack, "copy")
-            before = processor_seconds()
+            before = processor_seconds(stack)
             figures[command].append(seconds(stack, command))
-            processor[command] += processor_seconds() - before
+            processor[command] += processor_seconds(stack) - before
             if target:
                 drop_topic(stack, "copy")
     medians = {command: statistics.median(taken[1:]) for command, taken in figures.items()}
     for command, taken in medians.items():
-        print(f"{RECORDS / taken:10.0f} records/s {taken:7.2f} s {processor[command] / (rounds + 1):7.2f} CPU s   {command}")
+        print(f"{RECORDS / taken:10.0f} records/s {taken:7.2f} s {processor[command] / (rounds + 1):7.2f} CPU s with Kafka's   {command}")
     ratio = medians[theirs] / medians[ours]
     print(f"  {title}: {ratio:.2f} times as fast, wanted >= {WANTED[name]}{'' if ratio >= WANTED[name] else '  MISSED'}", flush=True)
 
