@@ -108,6 +108,26 @@ def show_a_user_another_vote(evidence):
     shown.popitem()
 
 
+def result_of(evidence, request_id):
+    return next(record for record in evidence["results"] if request_id.encode().hex() in record["value"])
+
+
+def tell_of_a_failure(evidence, at, offset):
+    """As if the sweep had given up an accepted vote."""
+    good = result_of(evidence, accepted(evidence)[1]["request_id"])
+    value = {**json.loads(bytes.fromhex(good["value"])), "committed_at": at}
+    headers = {**good["headers"], "ce_type": "vote.failed.v1"}
+    evidence["results"].append({**good, "value": json.dumps(value).encode().hex(), "headers": headers, "offset": offset})
+
+
+def give_up_what_the_log_has(evidence):
+    tell_of_a_failure(evidence, "2100-01-01T00:00:00.000Z", -1)
+
+
+def end_with_a_failure(evidence):
+    tell_of_a_failure(evidence, "2000-01-01T00:00:00.000Z", 10**9)
+
+
 def replay_changes_a_row(evidence):
     evidence["replayed"]["projects"][0]["version"] += 1
 
@@ -149,7 +169,7 @@ DAMAGES = {
     "G4": (drift, drift_on_the_way),
     "G5": (announce_nothing, announce_too_early),
     "G6": (bury_nothing, bury_a_good_vote),
-    "G7": (show_what_is_not_so, leave_it_pending, show_a_user_another_vote),
+    "G7": (show_what_is_not_so, leave_it_pending, give_up_what_the_log_has, end_with_a_failure, show_a_user_another_vote),
     "G8": (replay_changes_a_row, rebuild_to_other_counts),
     "G10": (tell_a_stranger, hear_of_a_stranger, log_a_user),
     "sockets": (end_at_old_counts, go_back),

@@ -1,5 +1,6 @@
 # check.py - are the promises kept? Vote by vote, from evidence alone, with no code of the product. SPDX-License-Identifier: Apache-2.0
 import collections
+import datetime
 import json
 
 VALUES = {"up": 1, "down": -1, "none": 0, None: 0}
@@ -21,6 +22,10 @@ def decode(record):
         return None
 
 
+def milliseconds(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000
+
+
 class Case:
     """The evidence, by what the promises ask of it."""
 
@@ -31,14 +36,17 @@ class Case:
         self.accepted = {a["data"]["request_id"]: (click, a) for click in evidence["clicks"] for a in click["attempts"] if a.get("data")}
         for row in evidence["ledger"]:
             self.rows[row["request_id"]].append(row)
-        self.events, self.results = {}, collections.defaultdict(list)
+        self.events, self.appended, self.results = {}, {}, collections.defaultdict(list)
         for record in evidence["requests"]:
             event = decode(record)
             if event:
                 self.events.setdefault(event["request_id"], {**event, "key": record["key"]})
+                first = self.appended.setdefault(event["request_id"], record["timestamp"])
+                self.appended[event["request_id"]] = min(first, record["timestamp"])
         for record in evidence["results"]:
             value = json.loads(bytes.fromhex(record["value"]))
-            self.results[value["request_id"]].append({**value, "type": record["headers"]["ce_type"], "timestamp": record["timestamp"]})
+            self.results[value["request_id"]].append({**value, "type": record["headers"]["ce_type"], "timestamp": record["timestamp"],
+                                                        "offset": record["offset"]})
         self.projects = {row["project_id"]: row for row in evidence["projects"]}
 
     def expect(self, promise, holds, text):
@@ -195,13 +203,24 @@ def check_optimism(case):
         wrong = sorted(user for user in rows[project].keys() | voters.keys() if rows[project].get(user) != voters.get(user))
         case.expect("G7", not wrong, f"redis has other votes on {project} than Postgres, of {wrong[:3]}")
     for request_id, results in case.results.items():
-        if case.outcome(request_id) != "failed":
-            case.expect("G7", request_id not in case.rows or not any(r["type"] == "vote.failed.v1" for r in results),
-                        f"the user of {request_id} was told that it failed: it is {case.outcome(request_id)}")
+        if request_id in case.rows and case.outcome(request_id) != "failed":
+            check_given_up(case, request_id, results)
     for status in case.evidence["statuses"]:
         case.expect("G7", status["state"] == case.outcome(status["request_id"]),
                     f"the status of {status['request_id']} is {status['state']}: it is {case.outcome(status['request_id'])}")
     check_own_votes(case)
+
+
+def check_given_up(case, request_id, results):
+    """Who is told of a failure may try again with the same Idempotency-Key, or a frozen machine may wake up: then the vote comes
+    into the log behind it. That is no lie, as long as the log did not have it when it was told, and the last word is the truth."""
+    outcome = case.outcome(request_id)
+    for failure in [result for result in results if result["type"] == "vote.failed.v1"]:
+        told = milliseconds(failure["committed_at"])
+        case.expect("G7", case.appended.get(request_id, 0) >= told,
+                    f"the user of {request_id} was told that it failed when the log had it: it is {outcome}")
+    last = max(results, key=lambda result: result["offset"])["type"]
+    case.expect("G7", last in TYPES[outcome], f"the last that the user of {request_id} was told is {last}: it is {outcome}")
 
 
 def check_own_votes(case):

@@ -83,6 +83,8 @@ class StormKafka(KafkaCluster):
             "listeners=" + ",".join(f"{name}://127.0.0.1:{here}" for name, (here, _) in own.items()),
             "advertised.listeners=" + ",".join(f"{name}://127.0.0.1:{there}" for name, (_, there) in own.items()),
             "listener.security.protocol.map=" + ",".join(f"{name}:PLAINTEXT" for name in own),
+            # So that the checker knows what a log had at any time, whatever a producer's clock said.
+            "log.message.timestamp.type=LogAppendTime",
             "inter.broker.listener.name=KAFKA", "num.network.threads=1"))
 
 
