@@ -1,8 +1,8 @@
 /* commit.c - the loop of vote-commit: read a batch, one transaction, announce, settle.
  *
  * A crash before the transaction: the batch is read again. Between transaction and announcement:
- * the next owner announces it again. Between announcement and settling: Redis drops what is pending
- * too long. SPDX-License-Identifier: Apache-2.0 */
+ * the next owner announces it again. Between announcement and settling: the sweep finds what is on
+ * its way too long. SPDX-License-Identifier: Apache-2.0 */
 #include "vote-commit/commit.h"
 
 #include "base/clock.h"
@@ -284,7 +284,8 @@ static void commit_beside(struct commit *commit)
     bool up = redis_is_up(commit->redis);
     announce_serve(commit, 0);
     if (!commit->is_settling)
-        atomic_store(&commit->redis_check->ready, up && settle_drop_stale(commit, &error));
+        atomic_store(&commit->redis_check->ready,
+                     up && settle_drop_stale(commit, &error) && resettle_turn(commit, &error));
     park_turn(commit);
     relay_turn(commit);
     lag_turn(commit);
@@ -413,8 +414,11 @@ static void commit_free(struct commit *commit)
     for (int i = 0; i < PARTITIONS_MAX; i++)
         buf_free(&commit->positions[i].known);
     redis_batch_free(&commit->settling);
+    redis_batch_free(&commit->ghosts_done);
     buf_free(&commit->settling_projects);
+    buf_free(&commit->settling_requests);
     buf_free(&commit->stale_projects);
+    buf_free(&commit->unsettled);
     buf_free(&commit->relay.ids);
     buf_free(&commit->parked.partitions);
     buf_free(&commit->parked.offsets);
@@ -432,6 +436,7 @@ bool commit_run(void *config, const struct options *options, struct log *log, st
     announce_close(commit);
     acks_end_spans(commit, &commit->parked.acks, false);
     acks_end_spans(commit, &commit->relay.acks, false);
+    acks_end_spans(commit, &commit->ghosts_told, false);
     tracer_close(commit->tracer);
     admin_stop(&commit->admin);
     commit_free(commit);

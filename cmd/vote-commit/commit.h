@@ -89,6 +89,8 @@ struct position {
     struct buf known;     /* requests that may be at next_offset - 1, as it was at the start */
     int64_t known_offset; /* that offset; -1: nothing is to be compared */
     bool is_anew;         /* the log was found to be another one */
+    int64_t mark_offset;  /* where the log ended when the sweep looked last, */
+    int64_t mark_ms;      /* and when that was (wall clock); 0: it has not */
 };
 
 /* Results of one transaction on their way to Kafka, and the offsets to hint at when all are there.
@@ -157,7 +159,9 @@ struct commit {
     struct redis_batch settling;
     bool is_settling;             /* `settling` is under way */
     struct buf settling_projects; /* ids, each with its NUL, whose settling is under way */
+    struct buf settling_requests; /* the same, of REQUEST_ID_SIZE each */
     struct buf stale_projects;    /* and those whose settling failed */
+    struct buf unsettled;
     struct batch batches[2];
     struct batch *reading;   /* is being filled */
     struct batch *in_flight; /* is in Postgres' hands; NULL: none */
@@ -165,6 +169,8 @@ struct commit {
     struct announcement *announced_first, *announced_last;
     struct relay relay;
     struct parked parked;
+    struct acks ghosts_told;        /* by the sweep */
+    struct redis_batch ghosts_done; /* and what follows when Kafka has it */
     int64_t lag_next_us, sweep_next_us, ledger_next_us, hints_next_us;
     int64_t in_flight_us;   /* when the batch in flight was sent */
     bool was_assigned;      /* or revoked: the group has had us as a member */
@@ -323,8 +329,9 @@ void park_turn(struct commit *commit);
 
 /* settle.c: Redis after a commit */
 
-/* Shows in Redis what was committed; settle_wait waits until it is there. When Redis is away the
- * projects are remembered, and their state is dropped when it is back. */
+/* Shows in Redis what was committed; settle_wait waits until it is there. When Redis is away
+ * projects and requests are remembered: when it is back, the state is dropped, and the requests are
+ * settled from the ledger. */
 void settle_entries(struct commit *commit, const struct batch *batch, size_t from, size_t to);
 void settle_result(struct commit *commit, const struct record *record, const struct result *result);
 void settle_wait(struct commit *commit);
@@ -335,6 +342,25 @@ bool settle_drop_stale(struct commit *commit, struct error *error)
 
 /* Puts a project on the list of those whose state in Redis is to be dropped and loaded again. */
 void settle_later(struct commit *commit, const char *project_id);
+
+/* Adds all that settling does for one request; `final` has the counts and version of its project.
+ * That it is on its way is taken back last. */
+void settle_add(struct redis_batch *batch, int32_t partition, int64_t offset,
+                const struct result *result, const struct result *final);
+
+/* resettle.c: what was committed and not settled */
+
+/* Settles those of the requests (an array of Postgres) that the ledger has. Doing it twice does no
+ * harm. */
+bool resettle(struct commit *commit, const char *ids, struct error *error)
+    __attribute__((warn_unused_result));
+
+/* Remembers ids, of REQUEST_ID_SIZE each, for resettle_turn: as many as there is room for, the
+ * sweep finds the others. */
+void resettle_later(struct commit *commit, const char *ids, size_t size);
+
+/* Settles some of those that are remembered; false when that is not possible now. */
+bool resettle_turn(struct commit *commit, struct error *error) __attribute__((warn_unused_result));
 
 /* relay.c, lag.c, sweep.c, ledger.c: beside the batches, each when its time has come; lag_turn also
  * while Postgres is waited for */

@@ -131,6 +131,7 @@ static int64_t place_take(struct commit *commit, int32_t partition, const struct
     position->announced_offset = position->hinted_offset = position->announce_offset;
     position->restored_offset = place->hint > place->next ? place->hint : 0;
     position->read_offset = position->end_offset = -1;
+    position->mark_offset = position->mark_ms = 0;
     position->known_offset = position->known.size ? place->next - 1 : -1;
     int64_t from = position->announce_offset;
     if (position->known_offset >= place->low && position->known_offset < from)

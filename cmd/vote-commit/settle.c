@@ -1,9 +1,12 @@
 /* settle.c - Redis after a commit: what is shown becomes what Postgres has, plus what is on its
  * way.
  *
- * A batch's settling travels while the next one is in Postgres. Redis may be away: then the
- * projects are remembered, and their state is dropped when it is back, so that the next click loads
- * it again. SPDX-License-Identifier: Apache-2.0 */
+ * A batch's settling travels while the next one is in Postgres. That a request is on its way
+ * (vote:pending) is the record of what is to be settled for it, and leaves last: after a crash, or
+ * a connection that was cut in the middle, the sweep finds it there. When Redis does not answer,
+ * the projects and requests are remembered, too. When it is back the state is dropped, so that the
+ * next click loads it again, and the requests are settled from the ledger.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "vote-commit/commit.h"
 
 #include "base/clock.h"
@@ -19,8 +22,8 @@ enum {
     HEAD = 7,
     TEXT_SIZE = 24,
     STALE_MAX_BYTES = 4 * 1024 * 1024,
-    STATUS_WORDS = 28,
-    FAILED_WORDS = STATUS_WORDS - 4 /* it has no commit */
+    STATUS_WORDS = 30,
+    FAILED_WORDS = STATUS_WORDS - 6 /* it has no commit */
 };
 
 static const char *const value_names[] = {"-1", "0", "1"};
@@ -85,7 +88,7 @@ static void project_drop(struct redis_batch *batch, const char *project_id)
 {
     struct project_keys keys;
     project_keys_make(&keys, project_id);
-    redis_add(batch, keys.state, "DEL %s %s %s", keys.state, keys.voters, keys.pending);
+    redis_add(batch, keys.state, "DEL %s %s", keys.state, keys.voters);
 }
 
 /* An older database was put in place of the one that Redis has seen: its versions start again
@@ -130,30 +133,38 @@ static void settle_add_project(struct commit *commit, const struct batch *batch,
     free(arguments);
 }
 
-/* A failed vote must not stand in the user's own view, ahead of a commit that never comes. */
-static void settle_add_failure(struct redis_batch *batch, const struct request *request)
+/* The user's set as the vote now stands. A failed vote must not stand in their own view, ahead of a
+ * commit that never comes. */
+static void settle_add_user(struct redis_batch *batch, const struct result *result)
 {
-    char recent[KEY_SIZE];
+    const struct request *request = result->request;
+    char set[KEY_SIZE], recent[KEY_SIZE];
+    key_of_upvotes(set, request->user_id);
     key_of_recent(recent, request->user_id);
-    redis_add(batch, recent, "HDEL %s %s", recent, request->project_id);
+    redis_add_words(
+        batch, set, 3,
+        (const char *[]){result->standing == VOTE_UP ? "SADD" : "SREM", set, request->project_id});
+    if (result->outcome == OUTCOME_FAILED)
+        redis_add_words(batch, recent, 3, (const char *[]){"HDEL", recent, request->project_id});
 }
 
-/* Adds the status hash of one request, and the user's set as the vote now stands. */
+/* Adds what is kept of one request, but for its being on its way. */
 static void settle_add_request(struct redis_batch *batch, int32_t partition, int64_t offset,
                                const struct result *result)
 {
     const struct request *request = result->request;
-    char accepted_at[CLOCK_TEXT_SIZE], committed_at[CLOCK_TEXT_SIZE], key[KEY_SIZE], set[KEY_SIZE],
+    char accepted_at[CLOCK_TEXT_SIZE], committed_at[CLOCK_TEXT_SIZE], key[KEY_SIZE],
         numbers[5][TEXT_SIZE];
     const int64_t values[] = {request->seq, partition, offset, result->version,
                               result->committed_at_ms - request->accepted_at_ms};
     bool failed = result->outcome == OUTCOME_FAILED;
     for (int i = 0; i < 5; i++)
         snprintf(numbers[i], TEXT_SIZE, "%" PRId64, values[i]);
+    if (partition < 0) /* applied while Kafka was away: it is not in the log yet */
+        numbers[1][0] = numbers[2][0] = '\0';
     clock_format_ms(request->accepted_at_ms, accepted_at);
     clock_format_ms(result->committed_at_ms, committed_at);
     key_of_request(key, request->request_id);
-    key_of_upvotes(set, request->user_id);
     const char *words[STATUS_WORDS] = {"HSET",
                                        key,
                                        "state",
@@ -176,17 +187,17 @@ static void settle_add_request(struct redis_batch *batch, int32_t partition, int
                                        numbers[1],
                                        "offset",
                                        numbers[2],
-                                       failed ? "error" : "version",
-                                       failed ? result->reason : numbers[3],
+                                       "error", /* one that it was given up with goes */
+                                       failed ? result->reason : "",
+                                       "version",
+                                       numbers[3],
                                        "committed_at",
                                        committed_at,
                                        "commit_latency_ms",
                                        numbers[4]};
     redis_add_words(batch, key, failed ? FAILED_WORDS : STATUS_WORDS, words);
     redis_add_words(batch, key, 3, (const char *[]){"EXPIRE", key, REQUEST_KEPT_S_TEXT});
-    redis_add_words(
-        batch, set, 3,
-        (const char *[]){result->standing == VOTE_UP ? "SADD" : "SREM", set, request->project_id});
+    settle_add_user(batch, result);
 }
 
 static void name_add(struct buf *names, const char *project_id)
@@ -222,7 +233,7 @@ bool settle_drop_stale(struct commit *commit, struct error *error)
 void settle_wait(struct commit *commit)
 {
     struct error error;
-    const struct buf *names = &commit->settling_projects;
+    const struct buf *names = &commit->settling_projects, *ids = &commit->settling_requests;
     if (!commit->is_settling)
         return;
     bool settled = redis_wait(&commit->settling, &error);
@@ -230,12 +241,18 @@ void settle_wait(struct commit *commit)
     atomic_store(&commit->redis_check->ready, settled);
     redis_batch_clear(&commit->settling);
     if (!settled) {
-        log_error(commit->log, LOG_WARN, "redis not settled; the state will be loaded again",
-                  &error);
+        log_error(commit->log, LOG_WARN, "redis not settled; it will be, from the ledger", &error);
         for (size_t at = 0; at < names->size; at += strlen(names->data + at) + 1)
             settle_later(commit, names->data + at);
+        resettle_later(commit, ids->data, ids->size);
     }
     buf_clear(&commit->settling_projects);
+    buf_clear(&commit->settling_requests);
+}
+
+static void settle_note(struct commit *commit, const struct request *request)
+{
+    buf_put(&commit->settling_requests, request->request_id, REQUEST_ID_SIZE);
 }
 
 /* Begins a settling; the one before is done then. */
@@ -253,49 +270,63 @@ static void settle_submit(struct commit *commit)
     commit->is_settling = true;
 }
 
+/* The projects' part of a batch, behind the requests'. */
+static void settle_add_chain(struct commit *commit, const struct batch *batch,
+                             const struct chains *chains, const struct chain *chain)
+{
+    const struct entry *first = &batch->entries[chain->first];
+    const char *project_id = first->request.project_id;
+    buf_put(&commit->settling_projects, project_id, strlen(project_id) + 1);
+    if (first->message->offset < commit->positions[first->message->partition].restored_offset)
+        project_forget(&commit->settling, project_id);
+    else
+        settle_add_project(commit, batch, chains, chain);
+}
+
 void settle_entries(struct commit *commit, const struct batch *batch, size_t from, size_t to)
 {
     struct chains chains;
     settle_begin(commit);
     chains_make(&chains, batch, from, to);
-    for (size_t i = 0; i <= chains.mask; i++) {
-        const struct chain *chain = &chains.table[i];
-        if (!chain->count)
-            continue;
-        const struct entry *first = &batch->entries[chain->first];
-        const char *project_id = first->request.project_id;
-        buf_put(&commit->settling_projects, project_id, strlen(project_id) + 1);
-        if (first->message->offset < commit->positions[first->message->partition].restored_offset)
-            project_forget(&commit->settling, project_id);
-        else
-            settle_add_project(commit, batch, &chains, chain);
-    }
     for (size_t i = from; i < to; i++) {
         const struct entry *entry = &batch->entries[i];
-        if (!entry->left_out)
-            settle_add_request(&commit->settling, entry->message->partition, entry->message->offset,
-                               &entry->result);
+        if (entry->left_out)
+            continue;
+        settle_note(commit, &entry->request);
+        settle_add_request(&commit->settling, entry->message->partition, entry->message->offset,
+                           &entry->result);
+    }
+    for (size_t i = 0; i <= chains.mask; i++) {
+        const struct chain *chain = &chains.table[i];
+        if (chain->count)
+            settle_add_chain(commit, batch, &chains, chain);
     }
     chains_free(&chains);
     settle_submit(commit);
 }
 
-void settle_result(struct commit *commit, const struct record *record, const struct result *result)
+void settle_add(struct redis_batch *batch, int32_t partition, int64_t offset,
+                const struct result *result, const struct result *final)
 {
     const struct request *request = result->request;
     struct project_keys keys;
     char counts[3][TEXT_SIZE];
     const char *arguments[HEAD + 3];
-    settle_begin(commit);
     project_keys_make(&keys, request->project_id);
-    settle_head(&keys, result, counts, arguments);
+    settle_head(&keys, final, counts, arguments);
     arguments[HEAD] = request->request_id;
     arguments[HEAD + 1] = request->user_id;
     arguments[HEAD + 2] = value_names[result->standing + 1];
-    buf_put(&commit->settling_projects, request->project_id, strlen(request->project_id) + 1);
-    redis_add_script(&commit->settling, &script_settle, 4, HEAD + 3, arguments);
-    settle_add_request(&commit->settling, record->partition, record->offset, result);
-    if (result->outcome == OUTCOME_FAILED)
-        settle_add_failure(&commit->settling, request);
+    settle_add_request(batch, partition, offset, result);
+    redis_add_script(batch, &script_settle, 4, HEAD + 3, arguments);
+}
+
+void settle_result(struct commit *commit, const struct record *record, const struct result *result)
+{
+    const char *project_id = result->request->project_id;
+    settle_begin(commit);
+    settle_note(commit, result->request);
+    buf_put(&commit->settling_projects, project_id, strlen(project_id) + 1);
+    settle_add(&commit->settling, record->partition, record->offset, result, result);
     settle_submit(commit);
 }

@@ -1,8 +1,13 @@
-/* sweep.c - ghosts: votes that Redis shows and that never reached the log, because their
- * vote-ingest died in between. They are taken back and their users told, within --optimism-grace.
+/* sweep.c - what Redis has on its way for longer than half of --optimism-grace.
  *
- * A request is a ghost when it has been on its way for half the grace, everything that is in its
- * partition now has been applied, and neither the ledger nor vote.parked has it.
+ * What the ledger has was not settled, and is. What it does not have is a ghost: a vote that Redis
+ * shows and that never reached the log, because its vote-ingest died in between. It is taken back
+ * and its user told, within the grace.
+ *
+ * Whether a vote has reached the log is known from a mark: everything that was in its partition
+ * when it had been on its way for half the grace is applied, and neither the ledger nor vote.parked
+ * has it. It may come all the same: its client tries again with the Idempotency-Key, or a frozen
+ * machine wakes up. Then it is committed and announced as any other, which corrects what was told.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "vote-commit/commit.h"
 
@@ -16,18 +21,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PROJECTS_AT_ONCE = 1000, GHOSTS_AT_ONCE = 200, QUERY_TIMEOUT_MS = 1000, NUMBER_SIZE = 24 };
+enum { PROJECTS_AT_ONCE = 1000, FOUND_AT_ONCE = 2000, QUERY_TIMEOUT_MS = 1000, NUMBER_SIZE = 24 };
+enum { LOOK_AGAIN = 8, MARK_AGAIN = 32 }; /* parts of the grace until the next look */
+
+static const char ghost_reason[] = "the vote did not reach the log";
 
 /* One look at the projects with votes on their way. */
 struct sweep {
     struct commit *commit;
     const redisReply *touched; /* project, score by turns */
-    int64_t cutoff_ms;
+    int64_t cutoff_ms;         /* who is on the way since before is looked at */
     int32_t partition_count;
-    int applied[PARTITIONS_MAX]; /* whether all of a partition is applied: 0 not asked, 1 yes, 2 no
-                                  */
-    struct request ghosts[GHOSTS_AT_ONCE];
-    size_t ghost_count;
+    struct request found[FOUND_AT_ONCE]; /* that have been on their way for long */
+    size_t found_count;
 };
 
 static int32_t sweep_partition(const struct sweep *sweep, const char *project_id)
@@ -41,29 +47,37 @@ static bool sweep_is_ours(const struct sweep *sweep, const char *project_id)
     return sweep->commit->positions[sweep_partition(sweep, project_id)].assigned;
 }
 
-static bool partition_is_applied(struct sweep *sweep, int32_t partition)
+/* Whether all that was in the partition at its mark has been read. */
+static bool mark_is_reached(const struct position *position)
 {
-    int64_t low, high;
-    if (sweep->applied[partition])
-        return sweep->applied[partition] == 1;
-    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
-        sweep->commit->consumer, TOPIC_REQUESTS, partition, &low, &high, QUERY_TIMEOUT_MS);
-    const struct position *position = &sweep->commit->positions[partition];
-    bool applied = !code && position->assigned &&
-                   (position->read_offset >= high || position->next_offset >= high ||
-                    position->end_offset >= high || low == high);
-    sweep->applied[partition] = applied ? 1 : 2;
-    return applied;
+    int64_t mark = position->mark_offset;
+    return position->assigned && (position->read_offset >= mark || position->next_offset >= mark ||
+                                  position->end_offset >= mark);
+}
+
+/* Notes where the partition's log ends now, unless an older mark is still to be reached. Whether it
+ * is will be seen soon. */
+static void mark_set(struct sweep *sweep, int32_t partition)
+{
+    struct position *position = &sweep->commit->positions[partition];
+    int64_t low, high, now_ms = clock_wall_ms();
+    if (position->mark_ms && !mark_is_reached(position))
+        return;
+    if (rd_kafka_query_watermark_offsets(sweep->commit->consumer, TOPIC_REQUESTS, partition, &low,
+                                         &high, QUERY_TIMEOUT_MS))
+        return;
+    position->mark_offset = low == high ? 0 : high;
+    position->mark_ms = now_ms;
+    sweep->commit->sweep_next_us =
+        clock_mono_us() + sweep->commit->config->optimism_grace_us / MARK_AGAIN;
 }
 
 static void sweep_collect(struct sweep *sweep, const char *project_id, const redisReply *found)
 {
-    if (found->elements < 2 || !partition_is_applied(sweep, sweep_partition(sweep, project_id)))
-        return;
-    for (size_t i = 1; i + 1 < found->elements && sweep->ghost_count < GHOSTS_AT_ONCE; i += 2) {
-        struct request *ghost = &sweep->ghosts[sweep->ghost_count];
-        if (pending_parse(ghost, project_id, found->element[i]->str, found->element[i + 1]->str))
-            sweep->ghost_count++;
+    for (size_t i = 1; i + 1 < found->elements && sweep->found_count < FOUND_AT_ONCE; i += 2) {
+        struct request *request = &sweep->found[sweep->found_count];
+        if (pending_parse(request, project_id, found->element[i]->str, found->element[i + 1]->str))
+            sweep->found_count++;
     }
 }
 
@@ -79,8 +93,7 @@ static bool sweep_look(struct sweep *sweep, struct error *error)
         if (!sweep_is_ours(sweep, touched->element[i]->str))
             continue;
         project_keys_make(&keys, touched->element[i]->str);
-        redis_add_script(&looks, &script_sweep, 2, 3,
-                         (const char *[]){keys.state, keys.pending, cutoff});
+        redis_add_script(&looks, &script_sweep, 1, 2, (const char *[]){keys.pending, cutoff});
     }
     bool looked = redis_run(sweep->commit->redis, &looks, error);
     for (size_t i = 0, look = 0; looked && i + 1 < touched->elements; i += 2) {
@@ -100,102 +113,167 @@ static bool sweep_look(struct sweep *sweep, struct error *error)
 }
 
 /* What is parked is still on its way: the ledger gets it in the end. */
-static const char found_sql[] =
+static const char known_sql[] =
     "select request_id, true from vote.log where request_id = any ($1::uuid[]) "
     "union all select request_id, false from vote.parked where request_id = any ($1::uuid[])";
 
-/* Those that the ledger has were only not settled: their projects are loaded again. */
-static bool sweep_ask_ledger(struct sweep *sweep, struct error *error)
+/* Moves it behind those that are still to be looked at. */
+static void found_leave(struct sweep *sweep, size_t at)
+{
+    struct request left = sweep->found[at];
+    sweep->found[at] = sweep->found[--sweep->found_count];
+    sweep->found[sweep->found_count] = left;
+}
+
+/* Takes those that the ledger has out of what was found, into `settled`: they were only not
+ * settled, and neither may the rest of their project's state be. Those that are parked go, too. */
+static bool sweep_ask_ledger(struct sweep *sweep, struct buf *settled, struct error *error)
 {
     struct buf ids = {0};
-    for (size_t i = 0; i < sweep->ghost_count; i++)
-        pg_array_text(&ids, sweep->ghosts[i].request_id);
+    for (size_t i = 0; i < sweep->found_count; i++)
+        pg_array_text(&ids, sweep->found[i].request_id);
     const char *parameters[] = {pg_array_end(&ids)};
-    PGresult *rows = pg_query(&sweep->commit->side_pg, found_sql, 1, parameters, error);
+    PGresult *rows = pg_query(&sweep->commit->side_pg, known_sql, 1, parameters, error);
     buf_free(&ids);
     for (int row = 0; rows && row < PQntuples(rows); row++) {
-        for (size_t i = 0; i < sweep->ghost_count; i++) {
-            if (strcmp(sweep->ghosts[i].request_id, PQgetvalue(rows, row, 0)) != 0)
-                continue;
-            if (*PQgetvalue(rows, row, 1) == 't')
-                settle_later(sweep->commit, sweep->ghosts[i].project_id);
-            sweep->ghosts[i] = sweep->ghosts[--sweep->ghost_count];
-            break;
+        const char *id = PQgetvalue(rows, row, 0);
+        size_t at = 0;
+        while (at < sweep->found_count && strcmp(sweep->found[at].request_id, id) != 0)
+            at++;
+        if (at == sweep->found_count)
+            continue;
+        if (*PQgetvalue(rows, row, 1) == 't') {
+            settle_later(sweep->commit, sweep->found[at].project_id);
+            pg_array_text(settled, id);
         }
+        found_leave(sweep, at);
     }
     PQclear(rows);
     return rows != NULL;
 }
 
-/* What the user is told: the counts are those of Postgres. */
-static bool ghost_result(struct commit *commit, const struct request *ghost,
-                         enum vote_type standing, struct result *result, struct error *error)
+/* Nothing of it is in what is not applied yet: its partition was marked late enough. */
+static bool is_ghost(const struct sweep *sweep, const struct request *request)
 {
-    const char *parameters[] = {ghost->project_id};
-    PGresult *rows = pg_query(&commit->side_pg,
-                              "select upvotes, downvotes, community_score, version "
-                              "  from vote.projects where project_id = $1",
-                              1, parameters, error);
-    bool known = rows && PQntuples(rows);
-    *result = (struct result){.request = ghost,
-                              .outcome = OUTCOME_FAILED,
-                              .standing = standing,
-                              .committed_at_ms = clock_wall_ms()};
-    snprintf(result->reason, sizeof result->reason, "%s", "the vote did not reach the log");
-    if (known) {
+    const struct commit *commit = sweep->commit;
+    const struct position *position =
+        &commit->positions[sweep_partition(sweep, request->project_id)];
+    return request->accepted_at_ms < position->mark_ms - commit->config->optimism_grace_us / 2000 &&
+           mark_is_reached(position);
+}
+
+/* Leaves those that may still come; the next time there is a mark behind them. */
+static void sweep_keep_ghosts(struct sweep *sweep)
+{
+    size_t count = sweep->found_count;
+    for (size_t i = count; i-- > 0;) {
+        if (!is_ghost(sweep, &sweep->found[i]))
+            found_leave(sweep, i);
+    }
+    for (size_t i = sweep->found_count; i < count; i++)
+        mark_set(sweep, sweep_partition(sweep, sweep->found[i].project_id));
+}
+
+static const char standing_sql[] =
+    "select p.upvotes, p.downvotes, p.community_score, p.version, coalesce(v.value, 0) "
+    "  from vote.projects p left join vote.votes v on v.project_id = p.project_id and v.user_id = "
+    "$2 where p.project_id = $1";
+
+/* What the user is told: the counts are those of Postgres. A project that is gone has none. */
+static bool ghost_result(struct commit *commit, const struct request *ghost, struct result *result,
+                         struct error *error)
+{
+    const char *parameters[] = {ghost->project_id, ghost->user_id};
+    PGresult *rows = pg_query(&commit->side_pg, standing_sql, 2, parameters, error);
+    *result = (struct result){
+        .request = ghost, .outcome = OUTCOME_FAILED, .committed_at_ms = clock_wall_ms()};
+    snprintf(result->reason, sizeof result->reason, "%s", ghost_reason);
+    if (rows && PQntuples(rows)) {
         result->upvotes = strtoll(PQgetvalue(rows, 0, 0), NULL, 10);
         result->downvotes = strtoll(PQgetvalue(rows, 0, 1), NULL, 10);
         result->community_score = strtod(PQgetvalue(rows, 0, 2), NULL);
         result->version = strtoll(PQgetvalue(rows, 0, 3), NULL, 10);
+        result->standing = (enum vote_type)strtol(PQgetvalue(rows, 0, 4), NULL, 10);
     }
     PQclear(rows);
-    return known;
+    return rows != NULL;
 }
 
-/* Takes the step back in Redis; *standing is the user's vote then. False when it is gone already.
- * The step itself goes last: if the connection ends before, the ghost is found again. */
-static bool ghost_undo(struct commit *commit, const struct request *ghost, enum vote_type *standing)
+/* Takes back what the click has done in Redis; *undone is false when it was gone already. A note
+ * that it is on its way is left until its user has been told: a crash before tells twice. */
+static bool ghost_undo(struct commit *commit, const struct request *request,
+                       enum vote_type standing, bool *undone, struct error *error)
 {
     struct redis_batch undo = {0}, *batch = &undo;
-    struct error error;
-    char key[KEY_SIZE], recent[KEY_SIZE];
-    key_of_request(key, ghost->request_id);
-    key_of_recent(recent, ghost->user_id);
-    redis_add(batch, key, "HSET %s state failed error %s", key, "the vote did not reach the log");
+    char key[KEY_SIZE], recent[KEY_SIZE], upvotes[KEY_SIZE];
+    key_of_request(key, request->request_id);
+    key_of_recent(recent, request->user_id);
+    key_of_upvotes(upvotes, request->user_id);
+    redis_add(batch, key, "HSET %s state failed error %s", key, ghost_reason);
     redis_add(batch, key, "EXPIRE %s %d", key, (int)REQUEST_KEPT_S);
-    redis_add(batch, recent, "HDEL %s %s", recent, ghost->project_id);
-    state_add_undo(batch, ghost->project_id, ghost->request_id);
-    bool ran = redis_run(commit->redis, batch, &error);
-    const redisReply *reply = redis_reply(batch, batch->count - 1);
-    bool undone = ran && reply->type == REDIS_REPLY_INTEGER;
-    if (undone)
-        *standing = (enum vote_type)reply->integer;
+    redis_add(batch, recent, "HDEL %s %s", recent, request->project_id);
+    redis_add(batch, upvotes, "%s %s %s", standing == VOTE_UP ? "SADD" : "SREM", upvotes,
+              request->project_id);
+    state_add_give_up(batch, request->project_id, request->request_id);
+    bool ran = redis_run(commit->redis, batch, error) || redis_reply(batch, batch->count - 1);
+    *undone = redis_reply_int(redis_reply(batch, batch->count - 1)) == 1;
     redis_batch_free(batch);
-    return undone;
+    return ran;
 }
 
-static void ghost_lay(struct commit *commit, const struct request *ghost)
+static bool ghost_lay(struct commit *commit, const struct request *ghost, struct error *error)
 {
-    enum vote_type standing;
     struct result result;
-    struct error error = {0};
-    if (!ghost_undo(commit, ghost, &standing))
-        return;
+    bool undone;
+    if (!ghost_result(commit, ghost, &result, error) ||
+        !ghost_undo(commit, ghost, result.standing, &undone, error))
+        return false;
+    if (!undone)
+        return true;
     metric_add(commit->metrics.ghosts, 1);
     LOG_EVENT(commit->log, LOG_WARN, "ghost taken back", LOG_STR("request_id", ghost->request_id));
-    if (ghost_result(commit, ghost, standing, &result, &error))
-        announce_result(commit, &result, NULL, NULL);
-    else
-        log_error(commit->log, LOG_WARN, "ghost not announced", &error);
+    announce_result(commit, &result, NULL, &commit->ghosts_told);
+    state_add_forget(&commit->ghosts_done, ghost->project_id, ghost->request_id);
+    return true;
 }
 
+static bool ghosts_lay(struct sweep *sweep, struct error *error)
+{
+    bool laid = true;
+    for (size_t i = 0; laid && i < sweep->found_count; i++)
+        laid = ghost_lay(sweep->commit, &sweep->found[i], error);
+    return laid;
+}
+
+/* Kafka has told all of them. Should Redis not hear of it, they are told again. */
+static void ghosts_finish(struct commit *commit)
+{
+    struct error error;
+    if (!commit->ghosts_done.count)
+        return;
+    if (!redis_run(commit->redis, &commit->ghosts_done, &error))
+        log_error(commit->log, LOG_WARN, "ghosts will be told again", &error);
+    redis_batch_clear(&commit->ghosts_done);
+    acks_end_spans(commit, &commit->ghosts_told, true);
+}
+
+/* The batch that Postgres has is finished first, so that all that was read is applied. */
 static bool sweep_run(struct sweep *sweep, struct error *error)
 {
-    if (!sweep_look(sweep, error) || (sweep->ghost_count && !sweep_ask_ledger(sweep, error)))
+    struct buf settled = {0};
+    if (!sweep_look(sweep, error))
         return false;
-    for (size_t i = 0; i < sweep->ghost_count; i++)
-        ghost_lay(sweep->commit, &sweep->ghosts[i]);
-    return true;
+    if (!sweep->found_count)
+        return true;
+    commit_finish_in_flight(sweep->commit);
+    if (sweep->commit->must_rewind)
+        return true;
+    bool swept = sweep_ask_ledger(sweep, &settled, error) &&
+                 (!settled.size || resettle(sweep->commit, pg_array_end(&settled), error));
+    buf_free(&settled);
+    if (swept)
+        sweep_keep_ghosts(sweep);
+    return swept && (!sweep->found_count || ghosts_lay(sweep, error));
 }
 
 static int32_t topic_partition_count(struct commit *commit)
@@ -216,9 +294,11 @@ void sweep_turn(struct commit *commit)
     int64_t now_us = clock_mono_us(), grace_us = commit->config->optimism_grace_us;
     struct redis_batch batch = {0};
     struct error error;
-    if (now_us < commit->sweep_next_us || !redis_is_up(commit->redis))
+    if (now_us < commit->sweep_next_us || !redis_is_up(commit->redis) ||
+        commit->ghosts_told.waiting)
         return;
-    commit->sweep_next_us = now_us + grace_us / 8;
+    ghosts_finish(commit);
+    commit->sweep_next_us = now_us + grace_us / LOOK_AGAIN;
     redis_add(&batch, KEY_TOUCHED, "ZRANGE " KEY_TOUCHED " 0 %d WITHSCORES", PROJECTS_AT_ONCE - 1);
     bool read = redis_run(commit->redis, &batch, &error);
     const redisReply *touched = redis_reply(&batch, 0);

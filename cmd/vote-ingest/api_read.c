@@ -31,7 +31,7 @@ static const struct {
     {"error", MEMBER_TEXT},
 };
 enum { STATUS_MEMBERS = sizeof status_members / sizeof *status_members };
-enum { MEMBER_STATE = 1, MEMBER_ACCEPTED_AT = 5 }; /* in that order */
+enum { MEMBER_STATE = 1, MEMBER_ACCEPTED_AT = 5, MEMBER_PARTITION = 6 }; /* in that order */
 enum { PENDING_LONG_MS = 2000 };
 
 /* What is no number is null: Redis keeps text, and others may write it. */
@@ -108,15 +108,23 @@ static void status_from_ledger(struct http_request *request, const struct token 
     PQclear(rows);
 }
 
-/* Redis may have been away when the vote was committed: what is pending for long is asked for in
- * the ledger. True when that had it, and the answer was sent. */
+/* Whether no commit has written it: the vote is pending, or the sweep gave it up, which has no
+ * place in the log to tell. */
+static bool is_before_commit(const char *const values[STATUS_MEMBERS + 1])
+{
+    const char *state = values[MEMBER_STATE + 1], *partition = values[MEMBER_PARTITION + 1];
+    return state && (!strcmp(state, "pending") || (!strcmp(state, "failed") && !partition));
+}
+
+/* Redis may have been away when the vote was committed: what no commit has written is asked for in
+ * the ledger, unless it is fresh. True when that had it, and the answer was sent. */
 static bool status_is_behind(struct http_request *request, const struct token *token,
                              const char *const values[STATUS_MEMBERS + 1])
 {
     struct error error;
     int64_t accepted_at_ms;
-    const char *state = values[MEMBER_STATE + 1], *accepted_at = values[MEMBER_ACCEPTED_AT + 1];
-    if (!state || strcmp(state, "pending") != 0 || !accepted_at ||
+    const char *accepted_at = values[MEMBER_ACCEPTED_AT + 1];
+    if (!is_before_commit(values) || !accepted_at ||
         !clock_parse_ms(accepted_at, &accepted_at_ms) ||
         clock_wall_ms() - accepted_at_ms < PENDING_LONG_MS)
         return false;

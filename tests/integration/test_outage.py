@@ -137,6 +137,23 @@ def test_G7_clicks_that_fail_leave_nothing_in_whatever_order_they_are_taken_back
     assert counts == [list(stands.values()).count(1), list(stands.values()).count(-1), len(clicks) - len(failed)]
 
 
+def test_G7_a_lost_click_behind_a_superseded_one_leaves_what_stands(stack, project):
+    """Which is not what the superseded one had made."""
+    state, pending, settled, voters, loading = keys = [f"vote:{kind}:{{{project}}}" for kind in (
+        "state", "pending", "settled", "voters", "loading")]
+    assert run_script(stack, "voters", [state, loading], "1", "a", "-1") == 0
+    assert run_script(stack, "load", keys[:4] + [loading], 0, 1, 5, 17, 1) == 1
+    run_script(stack, "vote", [state, voters, pending], "a", 1, 0, "r1")
+    run_script(stack, "vote", [state, voters, pending], "a", 0, 0, "r2")
+    run_script(stack, "settle", [state, voters, pending, settled], 0, 1, 5, "r1", "a", -1)
+    between = stack.redis().hmget(state, "upvotes", "downvotes", "pending")
+    run_script(stack, "undo", [state, voters, pending], "r2")
+    after = stack.redis().hmget(state, "upvotes", "downvotes", "pending")
+    stands, left = stack.redis().hget(voters, "a"), stack.redis().exists(pending)
+    stack.redis().delete(*keys)
+    assert (between, after, stands, left) == (["0", "0", "1"], ["0", "1", "0"], "-1", 0)
+
+
 # Postgres (G9)
 
 def latencies(stack, project, url, count=60):

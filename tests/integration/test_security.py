@@ -78,7 +78,7 @@ def test_every_bound_on_bytes_and_depth_is_on_the_page():
 
 
 # Of what a process makes itself, or of a part of a bound that is on the page.
-OWN = {"STATE_DEPTH_MAX", "SURROGATES_BYTES_MAX", "STALE_MAX_BYTES"}
+OWN = {"STATE_DEPTH_MAX", "SURROGATES_BYTES_MAX", "STALE_MAX_BYTES", "UNSETTLED_MAX_BYTES"}
 
 
 def test_the_libraries_of_the_page_are_those_that_are_linked():

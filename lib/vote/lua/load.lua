@@ -14,7 +14,14 @@ if settled and tonumber(settled) > tonumber(ARGV[3]) or redis.call('HLEN', KEYS[
     redis.call('DEL', KEYS[5])
     return 0
 end
-redis.call('DEL', KEYS[2], KEYS[4])
+redis.call('DEL', KEYS[4])
+-- What was on its way when the state went is no part of this one: only what it left elsewhere is
+-- still to be settled, or taken back.
+local left = redis.call('HGETALL', KEYS[2])
+for i = 1, #left, 2 do
+    redis.call('HDEL', KEYS[2], left[i])
+    if left[i]:match('^[rd]:') then redis.call('HSET', KEYS[2], 'd:' .. left[i]:sub(3), left[i + 1]) end
+end
 if count > 0 then
     redis.call('RENAME', KEYS[5], KEYS[4])
     redis.call('PERSIST', KEYS[4])

@@ -4,6 +4,7 @@
 -- Settling twice, or in another order, ends at the same state: requests leave a set, and the counts
 -- with the highest version win.
 if redis.call('EXISTS', KEYS[1]) == 0 then
+    for i = 4, #ARGV, 3 do redis.call('HDEL', KEYS[3], 'r:' .. ARGV[i], 'd:' .. ARGV[i]) end
     -- A load that read Postgres before this commit must not bring the older counts back.
     redis.call('SET', KEYS[4], ARGV[3], 'EX', 60)
     return 0
@@ -12,23 +13,52 @@ local state = redis.call('HMGET', KEYS[1], 'upvotes', 'downvotes', 'version', 'p
 local upvotes, downvotes, version = tonumber(state[1]), tonumber(state[2]), tonumber(state[3])
 local pending, pending_up, pending_down = tonumber(state[4]), tonumber(state[5]), tonumber(state[6])
 local base_up, base_down = upvotes - pending_up, downvotes - pending_down
+local outrun = {} -- users with a later click on its way: the seq that was settled, and what stands
 for i = 4, #ARGV, 3 do
-    local request, user = 'r:' .. ARGV[i], 'u:' .. ARGV[i + 1]
-    local entry = redis.call('HGET', KEYS[3], request)
+    local request, user, name = 'r:' .. ARGV[i], 'u:' .. ARGV[i + 1], ARGV[i + 1]
+    local entry, seq = redis.call('HGET', KEYS[3], request), 0
     if entry then
-        local up, down = entry:match('^(-?%d+),(-?%d+)')
+        local up, down, at = entry:match('^(-?%d+),(-?%d+),[^,]*,(%d+),')
         pending, pending_up, pending_down = pending - 1, pending_up - up, pending_down - down
         redis.call('HDEL', KEYS[3], request)
+        seq = tonumber(at)
+    else
+        redis.call('HDEL', KEYS[3], 'd:' .. ARGV[i])
     end
     local newest = redis.call('HGET', KEYS[3], user)
-    if not newest or newest == ARGV[i] then
+    if newest and newest ~= ARGV[i] and redis.call('HEXISTS', KEYS[3], 'r:' .. newest) == 1 then
+        outrun[name] = {seq = seq, stands = tonumber(ARGV[i + 2])}
+    else
         -- No field is no vote: who was forgotten leaves none.
         if ARGV[i + 2] == '0' then
-            redis.call('HDEL', KEYS[2], ARGV[i + 1])
+            redis.call('HDEL', KEYS[2], name)
         else
-            redis.call('HSET', KEYS[2], ARGV[i + 1], ARGV[i + 2])
+            redis.call('HSET', KEYS[2], name, ARGV[i + 2])
         end
         if newest then redis.call('HDEL', KEYS[3], user) end
+        outrun[name] = nil
+    end
+end
+
+-- The click behind has stepped from what stands: if it is lost, that is what it leaves.
+if next(outrun) then
+    local behind, entries = {}, redis.call('HGETALL', KEYS[3])
+    for i = 1, #entries, 2 do
+        local up, down, time, seq, previous, value, name =
+            entries[i + 1]:match('^([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),(.*)$')
+        local settled, first = outrun[name or ''], behind[name or '']
+        seq = tonumber(seq)
+        if settled and entries[i]:sub(1, 2) == 'r:' and seq > settled.seq and not (first and first.seq < seq) then
+            behind[name] = {field = entries[i], up = up, down = down, seq = seq, value = tonumber(value),
+                head = time .. ',' .. string.format('%.0f', seq)}
+        end
+    end
+    for name, click in pairs(behind) do
+        local stands = outrun[name].stands
+        local up = (click.value == 1 and 1 or 0) - (stands == 1 and 1 or 0)
+        local down = (click.value == -1 and 1 or 0) - (stands == -1 and 1 or 0)
+        pending_up, pending_down = pending_up + up - click.up, pending_down + down - click.down
+        redis.call('HSET', KEYS[3], click.field, table.concat({up, down, click.head, stands, click.value, name}, ','))
     end
 end
 if tonumber(ARGV[3]) >= version then

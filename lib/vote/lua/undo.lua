@@ -1,12 +1,22 @@
 -- undo.lua - takes back what vote.lua added for a request that will never be in the log.
 -- KEYS: vote:state:{p} vote:voters:{p} vote:pending:{p}
--- ARGV: request id
--- Returns the user's value that stands now (-1, 0, 1), or nil when the request is not pending.
+-- ARGV: request id; 1: that it is on its way stays noted, as one without a step
+-- Returns 1, or 0 when the request is not on its way.
 --
 -- Other clicks of the user may be on their way, too, and may end like this one, in any order: the one
 -- before it is then the user's newest again, and the one behind it has stepped from what was before.
 local text = redis.call('HGET', KEYS[3], 'r:' .. ARGV[1])
-if not text then return nil end
+local noted = text or redis.call('HGET', KEYS[3], 'd:' .. ARGV[1])
+if not noted then return 0 end
+if ARGV[2] == '1' then
+    redis.call('HSET', KEYS[3], 'd:' .. ARGV[1], noted)
+else
+    redis.call('HDEL', KEYS[3], 'd:' .. ARGV[1])
+end
+if not text or redis.call('EXISTS', KEYS[1]) == 0 then
+    redis.call('HDEL', KEYS[3], 'r:' .. ARGV[1])
+    return 1 -- its step went with the state
+end
 
 local function read(field, entry)
     local up, down, time, seq, previous, value, user =
@@ -24,7 +34,7 @@ local function add(up, down)
 end
 
 local mine = read('r:' .. ARGV[1], text)
-if not mine then return nil end
+if not mine then return 0 end
 local before, behind
 local pending = redis.call('HGETALL', KEYS[3])
 for i = 1, #pending, 2 do
@@ -52,4 +62,4 @@ elseif redis.call('HGET', KEYS[3], 'u:' .. mine.user) == ARGV[1] then
         redis.call('HDEL', KEYS[3], 'u:' .. mine.user)
     end
 end
-return tonumber(redis.call('HGET', KEYS[2], mine.user) or '0')
+return 1
