@@ -6,9 +6,9 @@
 --
 -- vote:pending holds `r:<request>` = up,down,time_ms,seq,previous,value,user (what each request on its
 -- way has added) and `u:<user>` = the user's newest request on its way, so that settling one twice
--- does nothing. `d:<request>` is one without a step: it went with a state that was dropped (load.lua), or was
--- taken back, and its user is still to be told (undo.lua). An entry
--- leaves when all else that its click has done is settled, or taken back.
+-- does nothing. `d:<request>` is one without a step: it went with a state that was dropped (load.lua),
+-- or was taken back, and its user is still to be told (undo.lua). An entry leaves when all else that
+-- its click has done is settled, or taken back.
 local state = redis.call('HMGET', KEYS[1], 'upvotes', 'downvotes', 'seq', 'pending', 'pending_up', 'pending_down')
 if not state[1] then return {'missing'} end
 for i = 1, 6 do
