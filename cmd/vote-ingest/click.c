@@ -60,9 +60,9 @@ static void keep_without_kafka(struct http_request *http)
     }
 }
 
-void click_published(struct click *click, bool is_it)
+void click_published(struct click *click, bool is_acknowledged)
 {
-    if (is_it)
+    if (is_acknowledged)
         click_decided(click, ACCEPTED);
     else
         http_work(click->http, keep_without_kafka);

@@ -164,7 +164,7 @@ enum guard { GUARD_GO, GUARD_LIMITED, GUARD_REPLAY, GUARD_DIFFERS, GUARD_BUSY, G
 
 void click_guarded(struct click *click, enum guard verdict);
 void click_stepped(struct click *click);               /* its step is taken, or recalled */
-void click_published(struct click *click, bool is_it); /* false: Kafka does not have it */
+void click_published(struct click *click, bool is_acknowledged);
 void click_decided(struct click *click, enum acceptance acceptance);
 
 /* Sends what click->redis has; `then` is called when the replies are there, or the time has come

@@ -145,7 +145,8 @@ static void batch_hand_over(struct redis *redis, struct redis_batch *batch)
         redis->incoming_first = batch;
     redis->incoming_last = batch;
     pthread_mutex_unlock(&redis->lock);
-    if (!atomic_exchange(&redis->signaled, 1))
+    bool is_awake = pthread_equal(pthread_self(), redis->thread); /* it looks before it sleeps */
+    if (!is_awake && !atomic_exchange(&redis->signaled, 1))
         eventfd_write(redis->event_fd, 1);
 }
 
