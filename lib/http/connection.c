@@ -16,6 +16,14 @@ static void wait_at_most(struct connection *connection, struct deadline_list *li
     deadline_set(list, &connection->deadline, connection, clock_mono_us() + for_us);
 }
 
+/* A request is in hand from its first byte until it is answered. */
+static void connection_count(struct connection *connection, bool is_counted)
+{
+    if (is_counted != connection->is_counted)
+        atomic_fetch_add(&connection->server->in_hand, is_counted ? 1 : -1);
+    connection->is_counted = is_counted;
+}
+
 /* --- The end --------------------------------------------------------------------------------- */
 
 /* A handler that still has the request is waited for: its answer goes nowhere. */
@@ -42,6 +50,8 @@ void connection_drop(struct connection *connection)
     if (uv_is_closing((uv_handle_t *)&connection->tcp))
         return;
     deadline_clear(&connection->deadline);
+    if (!connection->in_hand)
+        connection_count(connection, false);
     *(connection->previous ? &connection->previous->next : &connection->server->connections) =
         connection->next;
     if (connection->next)
@@ -76,6 +86,7 @@ static void connection_finish(struct connection *connection)
 
 static void connection_dispatch(struct connection *connection)
 {
+    connection_count(connection, true);
     connection->is_deaf = connection->message.state != MESSAGE_WHOLE;
     request_dispatch(connection);
 }
@@ -99,6 +110,7 @@ static size_t connection_feed(struct connection *connection, const char *data, s
     if (message->state >= MESSAGE_WHOLE) {
         connection_dispatch(connection);
     } else if (message->state != MESSAGE_EMPTY) {
+        connection_count(connection, true);
         if (connection->deadline.list != &connection->server->requests)
             wait_at_most(connection, &connection->server->requests, REQUEST_US);
         invite_body(connection);
@@ -226,6 +238,7 @@ static void write_rest(struct connection *connection, size_t written)
 void connection_answer(struct connection *connection)
 {
     connection->in_hand = false;
+    connection_count(connection, false);
     if (connection->is_closed) {
         connection_free(connection);
         return;

@@ -72,11 +72,11 @@ bool http_start(struct http_server **server, const struct http_settings *setting
  * with their next request; requests and connections are still taken. */
 void http_drain(struct http_server *server);
 
-/* How many requests are being answered just now. */
+/* How many requests are being read or answered just now. */
 int http_in_hand(const struct http_server *server);
 
-/* Stops taking connections, lets the requests in hand finish, and frees the server. NULL is fine.
- */
+/* Stops taking connections, lets the requests that are being answered finish, and frees the server.
+ * NULL is fine. */
 void http_stop(struct http_server *server);
 
 /* A header's value by its name in any case, or NULL. Of several the first. */

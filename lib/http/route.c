@@ -94,7 +94,6 @@ void request_dispatch(struct connection *connection)
                                      .context = server->settings.context};
     connection->in_hand = true;
     deadline_clear(&connection->deadline);
-    atomic_fetch_add(&server->in_hand, 1);
     if (message->state == MESSAGE_REFUSED)
         request_refuse(request, message->refusal, NULL);
     else if (!message_target(message, &request->path, &request->query))

@@ -60,7 +60,6 @@ static void answer_done(struct http_server *server)
     while ((connection = take_done(server))) {
         for (; connection; connection = next) {
             next = connection->done_next;
-            atomic_fetch_sub(&server->in_hand, 1);
             connection_answer(connection);
         }
     }
@@ -68,6 +67,7 @@ static void answer_done(struct http_server *server)
 
 /* --- Turns ----------------------------------------------------------------------------------- */
 
+/* Who has waited for the requests that are being read has waited long enough. */
 static void close_idle(struct http_server *server)
 {
     struct connection *next;

@@ -51,6 +51,7 @@ struct connection {
     struct buf pending; /* what came behind a request that is being answered */
     struct buf out;     /* the answer: its handler's until http_done */
     uv_write_t write;   /* of what the socket did not take at once */
+    bool is_counted;    /* in the server's in_hand */
     bool in_hand;       /* a handler has the request */
     bool is_writing;
     bool is_paused; /* nothing is read: too much is pending */
