@@ -8,7 +8,7 @@ import pytest
 
 from mutants.damage import DAMAGES
 from mutants.changes import MUTANTS
-from stack import ROOT
+from stack import ROOT, reachable_directory
 from storming import check, plan
 
 SEED, SECONDS = 5, 30
@@ -16,15 +16,14 @@ STORM = os.path.join(ROOT, "tests", "fault", "storm")
 
 
 @pytest.fixture(scope="module")
-def storm(tmp_path_factory):
+def storm():
     """What a short storm printed, its exit code, and its evidence."""
-    logs = tmp_path_factory.mktemp("storm")
-    for directory in (logs, *logs.parents[:2]):
-        directory.chmod(0o755)  # the server's own user has to reach it
-    command = [STORM, "--seed", str(SEED), "--seconds", str(SECONDS), "--logs", logs]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=900)
-    assert os.path.exists(logs / "evidence.json"), run.stdout + run.stderr
-    return run, json.loads((logs / "evidence.json").read_text())
+    with reachable_directory("votepipe-storm-") as logs:
+        command = [STORM, "--seed", str(SEED), "--seconds", str(SECONDS), "--logs", logs]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=900)
+        assert os.path.exists(logs + "/evidence.json"), run.stdout + run.stderr
+        with open(logs + "/evidence.json") as file:
+            return run, json.load(file)
 
 
 def test_G1_to_G10_a_short_storm_breaks_no_promise(storm):

@@ -223,14 +223,24 @@ class Stack:
 
 
 @contextlib.contextmanager
-def started_servers(kind, prefix):
-    """A stack of that class with its servers started, in a directory that goes with it."""
+def reachable_directory(prefix):
+    """A directory that the servers' own users reach, and that goes at the end. None of pytest's: each run of it closes
+    those of the runs beside it to others."""
     directory = tempfile.mkdtemp(prefix=prefix)
     os.chmod(directory, 0o755)
-    stack = kind(directory)
     try:
-        stack.start_servers()
-        yield stack
+        yield directory
     finally:
-        stack.stop()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def started_servers(kind, prefix):
+    """A stack of that class with its servers started, in a directory that goes with it."""
+    with reachable_directory(prefix) as directory:
+        stack = kind(directory)
+        try:
+            stack.start_servers()
+            yield stack
+        finally:
+            stack.stop()

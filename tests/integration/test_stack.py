@@ -1,5 +1,6 @@
 # test_stack.py - make up, status and down, and what they say when they cannot. SPDX-License-Identifier: Apache-2.0
 import os
+import pathlib
 import shutil
 import socket
 import subprocess
@@ -7,7 +8,7 @@ import subprocess
 import pytest
 import requests
 
-from stack import SCRIPTS, wait_until
+from stack import SCRIPTS, reachable_directory, wait_until
 
 
 def free_base():
@@ -31,22 +32,20 @@ def script(name, run, base, check=False, **env):
                           env=dict(os.environ, RUN=str(run), PORT_BASE=str(base), **env))
 
 
-def reachable(tmp_path_factory, name):
-    """A folder that another user can enter, as a checkout's usually is."""
-    directory = tmp_path_factory.mktemp(name)
-    for path in (directory, *directory.parents):
-        if str(path).startswith(os.environ.get("TMPDIR", "/tmp") + "/"):
-            os.chmod(path, 0o755)
-    return directory
-
-
 @pytest.fixture(scope="module")
-def up(tmp_path_factory):
-    run, base = reachable(tmp_path_factory, "run"), free_base()
-    first = script("up.sh", run, base)
-    yield run, base, first
-    script("down.sh", run, base)
-    shutil.rmtree(run, ignore_errors=True)
+def up():
+    with reachable_directory("votepipe-up-") as directory:
+        run, base = pathlib.Path(directory), free_base()
+        first = script("up.sh", run, base)
+        yield run, base, first
+        script("down.sh", run, base)
+
+
+@pytest.fixture
+def reachable():
+    """A folder that another user can enter, as a checkout's usually is."""
+    with reachable_directory("votepipe-reachable-") as directory:
+        yield pathlib.Path(directory)
 
 
 def test_up_ends_with_a_stack_that_takes_votes(up):
@@ -98,13 +97,12 @@ def test_the_secrets_of_a_stack_are_its_owners_alone(up):
     assert os.stat(up[0] / "env").st_mode & 0o077 == 0
 
 
-def test_a_taken_port_is_named_with_who_has_it(tmp_path_factory):
-    directory = reachable(tmp_path_factory, "taken")
+def test_a_taken_port_is_named_with_who_has_it(reachable):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         s.listen()
         port = s.getsockname()[1]
-        start = subprocess.run([SCRIPTS + "/redis.sh", "start", str(directory), str(port)], capture_output=True, text=True)
+        start = subprocess.run([SCRIPTS + "/redis.sh", "start", str(reachable), str(port)], capture_output=True, text=True)
     assert start.returncode == 1 and f"redis: port {port} is taken by pid {os.getpid()}" in start.stderr
 
 
@@ -123,12 +121,11 @@ def test_without_java_it_says_so(tmp_path):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to become nobody")
-def test_without_root_and_sudo_it_names_what_is_missing(tmp_path_factory):
-    directory = reachable(tmp_path_factory, "path")
-    path = only(directory, "bash", "dirname", "grep", "id", "apt-get", "env")
-    (directory / "dpkg-query").write_text("#!/bin/sh\nexit 1\n")  # a machine that has nothing
-    os.chmod(directory / "dpkg-query", 0o755)
-    tree = shutil.copytree(SCRIPTS, directory / "local")
+def test_without_root_and_sudo_it_names_what_is_missing(reachable):
+    path = only(reachable, "bash", "dirname", "grep", "id", "apt-get", "env")
+    (reachable / "dpkg-query").write_text("#!/bin/sh\nexit 1\n")  # a machine that has nothing
+    os.chmod(reachable / "dpkg-query", 0o755)
+    tree = shutil.copytree(SCRIPTS, reachable / "local")
     deps = subprocess.run(["setpriv", "--reuid", "nobody", "--clear-groups", "--", "env", "PATH=" + path,
                            str(tree) + "/deps.sh", "run"], capture_output=True, text=True)
     assert deps.returncode == 69 and "missing postgresql redis-server" in deps.stderr and "install sudo" in deps.stderr
