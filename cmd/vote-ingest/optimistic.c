@@ -20,16 +20,18 @@ static const char *const value_names[] = {"-1", "0", "1"};
 
 /* Notes, before the step is taken, that the project will have a vote on its way: should we die
  * before Kafka has it, whoever sweeps finds the ghost there. Once a second a project is enough. */
-static void touch_add(struct ingest *ingest, struct click *click)
+static void touch_add(struct redis_batch *batch, const char *project_id)
 {
-    const char *project_id = click->request.project_id;
+    char now_ms[NUMBER_SIZE];
+    snprintf(now_ms, NUMBER_SIZE, "%" PRId64, clock_wall_ms());
+    redis_add(batch, KEY_TOUCHED, "ZADD " KEY_TOUCHED " %s %s", now_ms, project_id);
+}
+
+static bool is_touched(struct ingest *ingest, const char *project_id)
+{
     uint64_t hash = hash_text(project_id);
     uint64_t mark = hash + (uint64_t)(clock_mono_us() / TOUCH_AGAIN_US); /* project and second */
-    char now_ms[NUMBER_SIZE];
-    if (atomic_exchange(&ingest->touched[hash % TOUCH_SLOTS], mark) == mark)
-        return;
-    snprintf(now_ms, NUMBER_SIZE, "%" PRId64, clock_wall_ms());
-    redis_add(&click->redis, KEY_TOUCHED, "ZADD " KEY_TOUCHED " %s %s", now_ms, project_id);
+    return atomic_exchange(&ingest->touched[hash % TOUCH_SLOTS], mark) == mark;
 }
 
 static void step_add(struct ingest *ingest, struct click *click)
@@ -44,7 +46,8 @@ static void step_add(struct ingest *ingest, struct click *click)
                                value_names[click->body.vote_type + 1],
                                click->body.toggle ? "1" : "0",
                                request->request_id};
-    touch_add(ingest, click);
+    if (!is_touched(ingest, request->project_id))
+        touch_add(&click->redis, request->project_id);
     redis_add_script(&click->redis, &script_vote, 3, 7, arguments);
 }
 
@@ -144,6 +147,18 @@ static void recent_add(struct redis_batch *batch, const struct request *request)
                                      request->project_id});
 }
 
+/* A step that Redis does not know is noted there as one that went with its state: whoever sweeps
+ * finds by it what else the click has left. Entries are vote.lua's. */
+static void note_add(struct redis_batch *batch, const struct request *request)
+{
+    struct project_keys keys;
+    project_keys_make(&keys, request->project_id);
+    touch_add(batch, request->project_id);
+    redis_add(batch, keys.pending, "HSET %s d:%s 0,0,%" PRId64 ",%" PRId64 ",%d,%d,%s",
+              keys.pending, request->request_id, request->accepted_at_ms, request->seq,
+              (int)request->previous, (int)request->vote_type, request->user_id);
+}
+
 /* HSETNX: the commit may have been faster and have written the final state. */
 static void status_add(struct redis_batch *batch, const struct request *request)
 {
@@ -182,6 +197,8 @@ void optimistic_record(struct ingest *ingest, struct click *click,
 {
     click->record.then = then;
     click->record.owner = click;
+    if (!click->in_redis)
+        note_add(&click->record, &click->request);
     status_add(&click->record, &click->request);
     events_add(&click->record, &click->request);
     recent_add(&click->record, &click->request);

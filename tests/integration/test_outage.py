@@ -242,8 +242,12 @@ def kafka_away(stack):
     away.back()
 
 
+def metric(tool, name):
+    return next(float(line.split()[1]) for line in tool.metrics().splitlines() if line.startswith(name + " "))
+
+
 def breaker(tool):
-    return next(float(line.split()[1]) for line in tool.metrics().splitlines() if line.startswith("vote_kafka_breaker_state "))
+    return metric(tool, "vote_kafka_breaker_state")
 
 
 def test_G1_kafka_stopped_votes_are_applied_at_once_and_relayed_afterwards(stack, project, own, kafka_away):
@@ -366,6 +370,40 @@ def owns_partitions(tool):
     """Its group may have taken them while Kafka was away: it joins again then."""
     log = open(tool.log).read()
     return log.count('"partition assigned"') > log.count('"partition revoked"')
+
+
+def test_G7_what_a_killed_ingest_left_of_a_click_without_its_step_goes_too(stack, project, own, kafka_away, user, token):
+    """Redis is away when the step is to be taken, and back when the click is recorded there."""
+    tool, url = own("--kafka-timeout", "60s", "--database-timeout", "60s", "--redis-timeout", "2s")
+    stack.wait_committed(token, stack.vote(token, project, "up", url=url).json()["data"]["request_id"])
+    stack.main_commit.stop()
+    sweeper = stack.commit("-X", "session.timeout.ms=6000", "--optimism-grace", "10s")
+    recent = "vote:recent:{%s}" % user
+    failed = threading.Thread(target=lambda: pytest.raises(requests.RequestException, stack.vote, token, project, "down", url=url))
+    holder = stack.connect()
+    try:
+        holder.cursor().execute("lock table vote.projects in access exclusive mode")
+        stack.server("stop", "redis")
+        failed.start()
+        wait_until(lambda: metric(tool, "vote_without_redis_total") == 1, 10, "the click goes on without Redis")
+        stack.server("start", "redis")
+        wait_until(lambda: metric(tool, 'dependency_up{dependency="redis"}') == 1, 10, "Redis is back")
+        kafka_away()
+        holder.rollback()
+        wait_until(lambda: stack.redis().hget(recent, project), 20, "the user's own view")
+        tool.kill()
+        failed.join()
+        kafka_away.back()
+        sweeper.start()
+        wait_until(lambda: not stack.redis().exists(recent), 60, "the click is gone from the user's own view")
+        wait_until(lambda: stack.redis().sismember(f"user:{user}:upvotes", project), 10, "the vote before stands")
+        assert stack.counts(project) == (1, 0)
+    finally:
+        holder.close()
+        stack.server("start", "redis")
+        kafka_away.back()
+        sweeper.stop()
+        stack.main_commit.start()
 
 
 def test_G7_a_ghost_of_a_killed_ingest_is_gone_within_the_grace(stack, project, own, kafka_away, user, token):
