@@ -30,6 +30,7 @@ static const char ghost_reason[] = "the vote did not reach the log";
 struct sweep {
     struct commit *commit;
     const redisReply *touched; /* project, score by turns */
+    int64_t began_ms;          /* by the wall clock */
     int64_t cutoff_ms;         /* who is on the way since before is looked at */
     int32_t partition_count;
     struct request found[FOUND_AT_ONCE]; /* that have been on their way for long */
@@ -55,21 +56,22 @@ static bool mark_is_reached(const struct position *position)
                                   position->end_offset >= mark);
 }
 
-/* Notes where the partition's log ends now, unless an older mark is still to be reached. Whether it
- * is will be seen soon. */
-static void mark_set(struct sweep *sweep, int32_t partition)
+/* Notes where the partition's log ends now, unless an older mark is still to be reached, or this
+ * look has set one. Whether it is reached will be seen soon. False when Kafka did not tell. */
+static bool mark_set(struct sweep *sweep, int32_t partition)
 {
     struct position *position = &sweep->commit->positions[partition];
     int64_t low, high, now_ms = clock_wall_ms();
-    if (position->mark_ms && !mark_is_reached(position))
-        return;
+    if (position->mark_ms >= sweep->began_ms || (position->mark_ms && !mark_is_reached(position)))
+        return true;
     if (rd_kafka_query_watermark_offsets(sweep->commit->consumer, TOPIC_REQUESTS, partition, &low,
                                          &high, QUERY_TIMEOUT_MS))
-        return;
+        return false;
     position->mark_offset = low == high ? 0 : high;
     position->mark_ms = now_ms;
     sweep->commit->sweep_next_us =
         clock_mono_us() + sweep->commit->config->optimism_grace_us / MARK_AGAIN;
+    return true;
 }
 
 static void sweep_collect(struct sweep *sweep, const char *project_id, const redisReply *found)
@@ -162,7 +164,8 @@ static bool is_ghost(const struct sweep *sweep, const struct request *request)
            mark_is_reached(position);
 }
 
-/* Leaves those that may still come; the next time there is a mark behind them. */
+/* Leaves those that may still come; the next time there is a mark behind them. A broker that does
+ * not tell is asked once: commits wait meanwhile. */
 static void sweep_keep_ghosts(struct sweep *sweep)
 {
     size_t count = sweep->found_count;
@@ -170,8 +173,9 @@ static void sweep_keep_ghosts(struct sweep *sweep)
         if (!is_ghost(sweep, &sweep->found[i]))
             found_leave(sweep, i);
     }
-    for (size_t i = sweep->found_count; i < count; i++)
-        mark_set(sweep, sweep_partition(sweep, sweep->found[i].project_id));
+    bool told = true;
+    for (size_t i = sweep->found_count; told && i < count; i++)
+        told = mark_set(sweep, sweep_partition(sweep, sweep->found[i].project_id));
 }
 
 static const char standing_sql[] =
@@ -308,7 +312,8 @@ void sweep_turn(struct commit *commit)
             abort();
         sweep->commit = commit;
         sweep->touched = touched;
-        sweep->cutoff_ms = clock_wall_ms() - grace_us / 2000;
+        sweep->began_ms = clock_wall_ms();
+        sweep->cutoff_ms = sweep->began_ms - grace_us / 2000;
         sweep->partition_count = topic_partition_count(commit);
         read = sweep->partition_count == 0 || sweep_run(sweep, &error);
         free(sweep);
