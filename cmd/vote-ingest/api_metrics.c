@@ -25,9 +25,10 @@ static void figures_read_lag(struct figures *figures, const char *value)
 {
     int64_t records, lag_ms, told_at_ms;
     if (sscanf(value, "%" SCNd64 ",%" SCNd64 ",%" SCNd64, &records, &lag_ms, &told_at_ms) != 3 ||
-        clock_wall_ms() - told_at_ms > LAG_FRESH_MS)
+        told_at_ms < clock_wall_ms() - LAG_FRESH_MS)
         return;
-    figures->queue_depth += records;
+    if (__builtin_add_overflow(figures->queue_depth, records, &figures->queue_depth))
+        figures->queue_depth = INT64_MAX; /* nobody of ours has written that */
     if ((double)lag_ms / 1000 > figures->worker_lag_s)
         figures->worker_lag_s = (double)lag_ms / 1000;
 }
@@ -74,7 +75,7 @@ static double milliseconds(int64_t us)
 static void figures_encode(const struct figures *figures, struct buf *body)
 {
     const struct histogram *latency = &figures->latency_us;
-    double asked = (double)(figures->votes + figures->errors);
+    double asked = (double)figures->votes + (double)figures->errors;
     buf_char(body, '{');
     buf_member_int(body, "total_votes", figures->votes);
     buf_member_int(body, "total_errors", figures->errors);

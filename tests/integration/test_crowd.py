@@ -163,7 +163,8 @@ def test_who_does_not_read_is_not_written_for(stack, project, token, own):
         for connection in connections:
             connection.send(asked)
         time.sleep(2)
-        assert memory_bytes(tool) - before < 64 * 1024 * 1024
+        # Kept for all of them it would be 3 GiB; a build with a sanitizer frees memory late.
+        assert memory_bytes(tool) - before < 512 * 1024 * 1024
         assert p99_of_votes(port, token, project, 5) < 5
     finally:
         for connection in connections:
