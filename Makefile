@@ -110,7 +110,7 @@ $(BUILD)/completion/%: $(BUILD)/bin/%
 
 # Unit tests: one program a module, each links only what it tests.
 TESTED := $(BASE) $(KAFKA) $(filter-out %/exporter.o %/collector.o,$(TRACE)) $(VOTE) $(EVENT) $(FILTER) $(VOTES_CSV) $(TOKEN) $(SOCKETIO) \
-    $(patsubst %,$(BUILD)/obj/lib/http/%.o,message uri) $(BUILD)/obj/cmd/vote-ingest/vote_body.o \
+    $(BUILD)/obj/lib/http/message.o $(BUILD)/obj/cmd/vote-ingest/vote_body.o \
     $(BUILD)/obj/cmd/vote-notify/project_ids.o $(BUILD)/obj/lib/redis/slot.o \
     $(patsubst %,$(BUILD)/obj/cmd/vote-invalidate/%.o,template progress dirty target)
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))

@@ -30,9 +30,8 @@ struct http_request {
     const char *query;                   /* not decoded; NULL when there is none */
     char parameter[HTTP_PARAMETER_SIZE]; /* what stood for {} in the route's path */
     const char *cors_origins;
-    void *context; /* the server's */
-    void *state;   /* the handler's own */
-    bool replied;
+    void *context;             /* the server's */
+    void *state;               /* the handler's own */
     int status;                /* of the reply */
     http_handler handler, run; /* run: in a worker */
     struct work work;

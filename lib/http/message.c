@@ -1,6 +1,8 @@
 /* message.c - see message.h. SPDX-License-Identifier: Apache-2.0 */
 #include "http/message.h"
 
+#include "base/uri.h"
+
 #include <limits.h>
 #include <string.h>
 #include <strings.h>

@@ -61,13 +61,4 @@ const char *message_header(const struct message *message, const char *name);
  * there is none. False when it is none that a server has. */
 bool message_target(struct message *message, const char **path, const char **query);
 
-/* --- uri.c ----------------------------------------------------------------------------------- */
-
-/* Decodes %XX in place, `+` too when it stands for a blank; what is no %XX stays, and %00. Returns
- * the new size. */
-size_t uri_decode(char *text, size_t size, bool plus_is_blank);
-
-/* As http_query. */
-bool uri_query(const char *query, const char *name, char *value, size_t size);
-
 #endif

@@ -1,6 +1,7 @@
 /* reply.c - what a handler reads of its request, and its answer. SPDX-License-Identifier:
  * Apache-2.0 */
 #include "base/origin.h"
+#include "base/uri.h"
 #include "http/server.h"
 
 #include <stdio.h>
@@ -57,7 +58,8 @@ enum http_body http_body(const struct http_request *request, const char **data, 
                                                : HTTP_BODY_OK;
 }
 
-bool connection_ends(const struct http_request *request)
+/* With this answer. */
+static bool connection_ends(const struct http_request *request)
 {
     const struct connection *connection = request->connection;
     return !connection->message.keeps_alive || atomic_load(&connection->server->is_draining);
@@ -95,6 +97,5 @@ void http_reply(struct http_request *request, int status, const char *content_ty
                headers ? headers : "");
     if (!bodiless && strcmp(request->method, "HEAD") != 0)
         buf_put(out, body, size);
-    request->replied = true;
     request->status = status;
 }

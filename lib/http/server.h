@@ -66,9 +66,6 @@ void connection_drop(struct connection *connection);
 void connection_answer(struct connection *connection); /* sends `out`, and goes on */
 void connection_expire(struct connection *connection); /* its deadline has come */
 
-/* reply.c */
-bool connection_ends(const struct http_request *request); /* with this answer */
-
 /* route.c */
 void request_dispatch(struct connection *connection);
 

@@ -4,6 +4,7 @@
  * until the engine wakes it; a request in front of the answer to the one before ends the
  * connection. SPDX-License-Identifier: Apache-2.0 */
 #include "base/origin.h"
+#include "base/uri.h"
 #include "socketio/connection.h"
 
 #include <stdlib.h>
@@ -147,22 +148,10 @@ static struct sio_server *server_of_path(const struct sio_transport *transport, 
     return NULL;
 }
 
-/* A query parameter, or NULL; what does not fit is as good as absent. None that matters is
- * percent-encoded. */
+/* A query parameter, or NULL; what does not fit is as good as absent. */
 static const char *query_value(const char *query, const char *name, char value[QUERY_SIZE])
 {
-    size_t name_size = strlen(name);
-    while (query) {
-        const char *next = strchr(query, '&');
-        size_t size = next ? (size_t)(next - query) : strcspn(query, "#");
-        if (size > name_size && size - name_size < QUERY_SIZE && !strncmp(query, name, name_size)) {
-            memcpy(value, query + name_size, size - name_size);
-            value[size - name_size] = 0;
-            return value;
-        }
-        query = next ? next + 1 : NULL;
-    }
-    return NULL;
+    return uri_query(query, name, value, QUERY_SIZE) ? value : NULL;
 }
 
 static const char *find_query(const struct connection *connection, size_t *path_size)
@@ -180,9 +169,9 @@ static enum engine_error verify(struct connection *connection, struct sio_client
     const char *query = find_query(connection, &path_size);
     struct engine_request asked = {
         .method = http_method_str((enum http_method)connection->parser.method),
-        .version = query_value(query, "EIO=", version),
-        .transport = query_value(query, "transport=", transport),
-        .sid = query_value(query, "sid=", sid),
+        .version = query_value(query, "EIO", version),
+        .transport = query_value(query, "transport", transport),
+        .sid = query_value(query, "sid", sid),
         .is_upgrade = connection->parser.upgrade,
     };
     return engine_verify(connection->server, &asked, client);

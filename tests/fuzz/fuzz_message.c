@@ -2,6 +2,7 @@
  * within its bounds, and has an end that is clear. SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
+#include "base/uri.h"
 #include "http/message.h"
 
 #include <string.h>

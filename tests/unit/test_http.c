@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include "base/uri.h"
 #include "http/message.h"
 
 #include <stdio.h>

@@ -1,6 +1,5 @@
-/* uri.c - percent-encoding (RFC 3986 section 2.1) and the parameters of a query.
- * SPDX-License-Identifier: Apache-2.0 */
-#include "http/message.h"
+/* uri.c - see uri.h. SPDX-License-Identifier: Apache-2.0 */
+#include "base/uri.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -36,8 +35,7 @@ bool uri_query(const char *query, const char *name, char *value, size_t size)
 {
     size_t name_size = strlen(name);
     while (query) {
-        const char *next = strchr(query, '&');
-        size_t length = next ? (size_t)(next - query) : strlen(query);
+        size_t length = strcspn(query, "&#");
         bool is_it =
             length > name_size && query[name_size] == '=' && !strncmp(query, name, name_size);
         if (is_it && length - name_size - 1 >= size)
@@ -47,7 +45,7 @@ bool uri_query(const char *query, const char *name, char *value, size_t size)
             value[uri_decode(value, length - name_size - 1, true)] = '\0';
             return true;
         }
-        query = next ? next + 1 : NULL;
+        query = query[length] == '&' ? query + length + 1 : NULL;
     }
     return false;
 }
