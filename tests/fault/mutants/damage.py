@@ -38,9 +38,10 @@ def count_what_was_refused(evidence):
 
 
 def count_a_retry_again(evidence):
+    """With nothing that may have cost the memory of the key: no fault, and no slow machine."""
     evidence["history"] = []
     click, _, row = accepted(evidence)
-    click["key"], click["attempts"] = "k", click["attempts"] * 2
+    click["key"], click["attempts"] = "k", [{**attempt, "ended": attempt["begun"]} for attempt in click["attempts"] * 2]
     evidence["ledger"].append({**row, "request_id": "11111111-1111-7111-8111-111111111111"})
 
 
