@@ -22,7 +22,7 @@ static void recall_step(struct http_request *http)
     switch (click_recall(click->ingest, click, &click->error)) {
     case RECALL_FOUND:
         click->may_be_kept = true; /* by the earlier attempt */
-        click_stepped(click);
+        publish_click(click);
         break;
     case RECALL_NOTHING: optimistic_vote(click); break;
     case RECALL_UNKNOWN: click_decided(click, MAY_BE_KEPT); break;
@@ -37,11 +37,6 @@ void click_guarded(struct click *click, enum guard verdict)
         http_work(click->http, recall_step);
     else
         optimistic_vote(click);
-}
-
-void click_stepped(struct click *click)
-{
-    publish_click(click);
 }
 
 /* In a worker: the vote is made durable in Postgres, while Kafka is away. A crash behind the step

@@ -163,7 +163,6 @@ struct click {
 enum guard { GUARD_GO, GUARD_LIMITED, GUARD_REPLAY, GUARD_DIFFERS, GUARD_BUSY, GUARD_UNKNOWN };
 
 void click_guarded(struct click *click, enum guard verdict);
-void click_stepped(struct click *click);               /* its step is taken, or recalled */
 void click_published(struct click *click, bool is_acknowledged);
 void click_decided(struct click *click, enum acceptance acceptance);
 
@@ -192,7 +191,7 @@ void guard_answer(struct click *click);
 enum optimistic { OPTIMISTIC_OK, OPTIMISTIC_UNKNOWN_PROJECT, OPTIMISTIC_UNAVAILABLE };
 
 /* Takes the vote's step and fills previous, vote_type, action and seq of the request; goes on at
- * click_stepped, or click_decided when there is nothing to answer from. Loads the project from
+ * publish_click, or click_decided when there is nothing to answer from. Loads the project from
  * Postgres when Redis does not have it; without Redis the state comes from Postgres. */
 void optimistic_vote(struct click *click);
 

@@ -83,7 +83,7 @@ static void step_without_redis(struct http_request *http)
     struct click *click = http->state;
     metric_add(click->ingest->metrics.without_redis, 1);
     switch (load_step(click->ingest, click, &click->error)) {
-    case OPTIMISTIC_OK: click_stepped(click); break;
+    case OPTIMISTIC_OK: publish_click(click); break;
     case OPTIMISTIC_UNKNOWN_PROJECT: click_decided(click, NO_PROJECT); break;
     case OPTIMISTIC_UNAVAILABLE: click_decided(click, NOT_KEPT); break;
     }
@@ -119,7 +119,7 @@ static void step_on_reply(struct redis_batch *batch)
     span_end(click->ingest->tracer, &click->asked, clock_mono_us());
     redis_batch_clear(batch);
     if (taken)
-        click_stepped(click);
+        publish_click(click);
     else
         http_work(click->http, answered ? load_and_step : step_without_redis);
 }

@@ -6,7 +6,35 @@
 
 #include <stdio.h>
 
-static void publish_part_done(struct click *click);
+static void publish_end_trace(struct ingest *ingest, struct click *click)
+{
+    struct span *send = &click->send;
+    span_record(send, TOPIC_REQUESTS, click->request.request_id);
+    if (click->delivery)
+        span_fail(send);
+    span_end(ingest->tracer, send, click->delivered_us);
+}
+
+static void publish_finish(struct click *click)
+{
+    struct ingest *ingest = click->ingest;
+    int64_t kafka_us = click->delivered_us - click->published_us;
+    optimistic_recorded(ingest, click);
+    breaker_report(&ingest->breaker, !click->delivery);
+    histogram_record(ingest->metrics.kafka_us, kafka_us);
+    span_exemplar(&click->send, ingest->metrics.kafka_us, kafka_us);
+    publish_end_trace(ingest, click);
+    if (click->delivery)
+        error_set(&click->error, ERROR_UNAVAILABLE, "kafka: %s", rd_kafka_err2str(click->delivery));
+    click_published(click, !click->delivery);
+}
+
+/* Kafka's report and Redis' reply come in any order, each in its client's thread. */
+static void publish_part_done(struct click *click)
+{
+    if (atomic_fetch_sub(&click->left, 1) == 1)
+        publish_finish(click);
+}
 
 /* The report always comes: message.timeout.ms bounds how long librdkafka tries. */
 static void publish_on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
@@ -89,36 +117,6 @@ static rd_kafka_resp_err_t publish_send(struct ingest *ingest, struct click *cli
                                           json.data, json.size, headers, click);
     buf_free(&json);
     return code;
-}
-
-static void publish_end_trace(struct ingest *ingest, struct click *click)
-{
-    struct span *send = &click->send;
-    span_record(send, TOPIC_REQUESTS, click->request.request_id);
-    if (click->delivery)
-        span_fail(send);
-    span_end(ingest->tracer, send, click->delivered_us);
-}
-
-static void publish_finish(struct click *click)
-{
-    struct ingest *ingest = click->ingest;
-    int64_t kafka_us = click->delivered_us - click->published_us;
-    optimistic_recorded(ingest, click);
-    breaker_report(&ingest->breaker, !click->delivery);
-    histogram_record(ingest->metrics.kafka_us, kafka_us);
-    span_exemplar(&click->send, ingest->metrics.kafka_us, kafka_us);
-    publish_end_trace(ingest, click);
-    if (click->delivery)
-        error_set(&click->error, ERROR_UNAVAILABLE, "kafka: %s", rd_kafka_err2str(click->delivery));
-    click_published(click, !click->delivery);
-}
-
-/* Kafka's report and Redis' reply come in any order, each in its client's thread. */
-static void publish_part_done(struct click *click)
-{
-    if (atomic_fetch_sub(&click->left, 1) == 1)
-        publish_finish(click);
 }
 
 static void publish_on_recorded(struct redis_batch *batch)
