@@ -182,6 +182,9 @@ static void a_target_is_a_decoded_path_and_a_query(void **state)
     assert_false(uri_query(query, "z", value, sizeof value));
     assert_false(uri_query(query, "x", value, 3));
     assert_false(uri_query(NULL, "x", value, sizeof value));
+    assert_true(uri_query("x=1#y&y=3", "x", value, sizeof value));
+    assert_string_equal(value, "1");
+    assert_false(uri_query("x=1#y&y=3", "y", value, sizeof value));
 }
 
 int main(void)
