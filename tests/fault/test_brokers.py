@@ -1,30 +1,19 @@
 # test_brokers.py - one of three brokers is lost. SPDX-License-Identifier: Apache-2.0
-import os
-import shutil
-import tempfile
-
 import pytest
 from confluent_kafka.admin import AdminClient
 
 from kafka_cluster import ClusterStack
 from members import SOON
-from stack import wait_until
+from stack import started_servers, wait_until
 from votes import Load
 
 
 @pytest.fixture
 def clustered():
-    directory = tempfile.mkdtemp(prefix="votepipe-brokers-")
-    os.chmod(directory, 0o755)
-    stack = ClusterStack(directory)
-    try:
-        stack.start_servers()
+    with started_servers(ClusterStack, "votepipe-brokers-") as stack:
         stack.main_ingest = stack.ingest().start()
         stack.main_commit = stack.commit(*SOON).start()
         yield stack
-    finally:
-        stack.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def leaders(stack):

@@ -5,10 +5,6 @@ from stack import wait_until
 from votes import Load, settled
 
 
-def counter(tool, name):
-    return next(float(line.split()[1]) for line in tool.metrics().splitlines() if line.startswith(name + " "))
-
-
 @pytest.mark.parametrize("number", (1, 4))
 @pytest.mark.parametrize("point", ("before-transaction", "inside-transaction", "before-announcement", "before-offset-commit", "during-settling"))
 def test_G1_G2_G5_a_kill_at_a_point_loses_nothing_and_counts_nothing_twice(stack, load, crash, point, number):
@@ -36,7 +32,7 @@ def test_G2_a_transaction_that_outlives_its_process_fences_the_next_one(stack, c
     finally:
         lock.close()
         load.close()
-    assert counter(stack.main_commit, "vote_fenced_total") > 0
+    assert stack.main_commit.metric("vote_fenced_total") > 0
 
 
 def test_G5_what_was_committed_and_not_announced_is_announced_at_the_restart(stack, load, crash):

@@ -27,10 +27,6 @@ def is_taken_back(stack, user, project, request_id):
             and own_votes(stack, user) == {project: "up"})
 
 
-def metric(tool, name):
-    return next(float(line.split()[1]) for line in tool.metrics().splitlines() if line.startswith(name + " "))
-
-
 @pytest.fixture
 def link(stack):
     link = Cutter(stack.ports["redis"])
@@ -86,7 +82,7 @@ def test_G7_a_vote_that_postgres_takes_its_time_for_is_no_ghost(stack, own_commi
     tool = own_commit("--optimism-grace", "1s", "--batch-size", "1")
     wait_applied(stack)
     wait_until(lambda: all(settled(stack, project) for project in projects), 20, "redis settles")
-    assert metric(tool, "vote_ghosts_total") == 0
+    assert tool.metric("vote_ghosts_total") == 0
     assert {tuple(outcomes.types_of(request_id)) for request_id in request_ids} == {("vote.cast.v1",)}
 
 

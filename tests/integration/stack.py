@@ -84,6 +84,10 @@ class Tool:
     def metrics(self):
         return requests.get(f"http://127.0.0.1:{self.admin_port}/metrics", timeout=5).text
 
+    def metric(self, name):
+        """One figure: of several with labels the first, unless the name has them."""
+        return next(float(line.split()[-1]) for line in self.metrics().splitlines() if line.startswith((name + " ", name + "{")))
+
     def kill(self):
         self.process.kill()
         self.process.wait()

@@ -106,10 +106,6 @@ def browse():
             check_event(*told)
 
 
-def metric(tool, name):
-    return next(float(line.split()[-1]) for line in tool.metrics().splitlines() if line.startswith(name + " ") or line.startswith(name + "{"))
-
-
 def assert_versions_grow(browser, project):
     versions = [payload["version"] for payload in browser.of(project, "vote:cast", "vote:removed", "snapshot")]
     assert versions == sorted(versions), versions
@@ -357,7 +353,7 @@ def test_clients_that_never_read_harm_nobody_and_cost_little(stack, notifier):
     for watcher in (reader, undisturbed):
         watcher.subscribe(*projects)
     silent, public, owner = Deaf(url, projects), Deaf(url, projects), Deaf(url, projects, stack.token(users[1]))
-    wait_until(lambda: metric(tool, "vote_notify_sockets") == 4, 10, "all of them")
+    wait_until(lambda: tool.metric("vote_notify_sockets") == 4, 10, "all of them")
     resident = [resident_bytes(tool)]
 
     def each_second():
@@ -371,7 +367,7 @@ def test_clients_that_never_read_harm_nobody_and_cost_little(stack, notifier):
     late_ms, usual_ms = (statistics.quantiles(watcher.late_ms, n=100) for watcher in (reader, undisturbed))
     print(f"{SLOW_SECONDS:g} s, {sum(versions.values())} results: the reader was told within p50 {late_ms[49]:.1f} ms, p95 {late_ms[94]:.1f} ms, "
           f"p99 {late_ms[98]:.1f} ms, without them p95 {usual_ms[94]:.1f} ms; memory {resident[0] / 2**20:.1f} MiB + {(max(resident) - resident[0]) / 2**20:.1f} MiB; "
-          f"{metric(tool, 'vote_notify_conflated_total'):.0f} counts replaced for slow clients")
+          f"{tool.metric('vote_notify_conflated_total'):.0f} counts replaced for slow clients")
     assert sorted(reader.own) == sorted(own) and late_ms[94] < max(500, 3 * usual_ms[94])
     quarantine = 512 if "asan" in BIN else 0  # what the address sanitizer keeps of freed memory
     assert max(resident) - resident[0] < (8 + quarantine) * 2**20
@@ -379,7 +375,7 @@ def test_clients_that_never_read_harm_nobody_and_cost_little(stack, notifier):
     public.read_until(versions)
     wait_until(lambda: closed_for(tool, "ping timeout") == 1, 20, "the silent one closed")
     wait_until(lambda: closed_for(tool, "slow client") == 1, 20, "the owner of votes closed")
-    assert metric(tool, "vote_notify_conflated_total") > 0
+    assert tool.metric("vote_notify_conflated_total") > 0
     for client in (reader, undisturbed, silent, public, owner):
         client.socket.close()
 

@@ -242,12 +242,8 @@ def kafka_away(stack):
     away.back()
 
 
-def metric(tool, name):
-    return next(float(line.split()[1]) for line in tool.metrics().splitlines() if line.startswith(name + " "))
-
-
 def breaker(tool):
-    return metric(tool, "vote_kafka_breaker_state")
+    return tool.metric("vote_kafka_breaker_state")
 
 
 def test_G1_kafka_stopped_votes_are_applied_at_once_and_relayed_afterwards(stack, project, own, kafka_away):
@@ -385,9 +381,9 @@ def test_G7_what_a_killed_ingest_left_of_a_click_without_its_step_goes_too(stack
         holder.cursor().execute("lock table vote.projects in access exclusive mode")
         stack.server("stop", "redis")
         failed.start()
-        wait_until(lambda: metric(tool, "vote_without_redis_total") == 1, 10, "the click goes on without Redis")
+        wait_until(lambda: tool.metric("vote_without_redis_total") == 1, 10, "the click goes on without Redis")
         stack.server("start", "redis")
-        wait_until(lambda: metric(tool, 'dependency_up{dependency="redis"}') == 1, 10, "Redis is back")
+        wait_until(lambda: tool.metric('dependency_up{dependency="redis"}') == 1, 10, "Redis is back")
         kafka_away()
         holder.rollback()
         wait_until(lambda: stack.redis().hget(recent, project), 20, "the user's own view")
