@@ -20,11 +20,9 @@ for i = 4, #ARGV, 3 do
     if entry then
         local up, down, at = entry:match('^(-?%d+),(-?%d+),[^,]*,(%d+),')
         pending, pending_up, pending_down = pending - 1, pending_up - up, pending_down - down
-        redis.call('HDEL', KEYS[3], request)
         seq = tonumber(at)
-    else
-        redis.call('HDEL', KEYS[3], 'd:' .. ARGV[i])
     end
+    redis.call('HDEL', KEYS[3], request, 'd:' .. ARGV[i])
     local newest = redis.call('HGET', KEYS[3], user)
     if newest and newest ~= ARGV[i] and redis.call('HEXISTS', KEYS[3], 'r:' .. newest) == 1 then
         outrun[name] = {seq = seq, stands = tonumber(ARGV[i + 2])}
