@@ -19,7 +19,7 @@ enum { LOAD_TRIES = 5, NUMBER_SIZE = 24, TOUCH_AGAIN_US = 1000 * 1000 };
 static const char *const value_names[] = {"-1", "0", "1"};
 
 /* Notes, before the step is taken, that the project will have a vote on its way: should we die
- * before Kafka has it, whoever sweeps finds the ghost there. Once a second a project is enough. */
+ * before Kafka has it, whoever sweeps finds the ghost there. */
 static void touch_add(struct redis_batch *batch, const char *project_id)
 {
     char now_ms[NUMBER_SIZE];
@@ -27,6 +27,7 @@ static void touch_add(struct redis_batch *batch, const char *project_id)
     redis_add(batch, KEY_TOUCHED, "ZADD " KEY_TOUCHED " %s %s", now_ms, project_id);
 }
 
+/* Once a second a project is enough. */
 static bool is_touched(struct ingest *ingest, const char *project_id)
 {
     uint64_t hash = hash_text(project_id);

@@ -19,6 +19,14 @@ void buf_clear(struct buf *buf)
         buf->data[0] = '\0';
 }
 
+void buf_recycle(struct buf *buf, size_t most)
+{
+    if (buf->capacity > most)
+        buf_free(buf);
+    else
+        buf_clear(buf);
+}
+
 void buf_reserve(struct buf *buf, size_t more)
 {
     size_t need = buf->size + more + 1;

@@ -14,8 +14,10 @@ struct buf {
     size_t capacity;
 };
 
-void buf_free(struct buf *buf);                 /* releases the memory; the buffer is empty again */
-void buf_clear(struct buf *buf);                /* empties it, keeps the memory */
+void buf_free(struct buf *buf);  /* releases the memory; the buffer is empty again */
+void buf_clear(struct buf *buf); /* empties it, keeps the memory */
+void buf_recycle(struct buf *buf,
+                 size_t most); /* empties it, keeps the memory up to `most` bytes */
 void buf_reserve(struct buf *buf, size_t more); /* room for `more` bytes and a NUL */
 void buf_put(struct buf *buf, const void *bytes, size_t size);
 void buf_text(struct buf *buf, const char *text);

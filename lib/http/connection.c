@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PENDING_KEPT = 4 * 1024 };
-
 static void wait_at_most(struct connection *connection, struct deadline_list *list, int64_t for_us)
 {
     deadline_set(list, &connection->deadline, connection, clock_mono_us() + for_us);
@@ -198,9 +196,7 @@ static void read_pending(struct connection *connection)
 static void connection_go_on(struct connection *connection)
 {
     struct http_server *server = connection->server;
-    buf_clear(&connection->out);
-    if (connection->out.capacity > PENDING_KEPT)
-        buf_free(&connection->out);
+    buf_recycle(&connection->out, BUF_KEPT);
     if (!connection->message.keeps_alive || atomic_load(&server->is_stopping)) {
         connection_finish(connection);
         return;

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <strings.h>
 
-enum { BUF_KEPT = 4 * 1024 };
-
 /* Returned by a callback: http_parser stops. */
 enum { GO_ON = 0, STOP = -1 };
 
@@ -198,22 +196,14 @@ void message_free(struct message *message)
     buf_free(&message->body);
 }
 
-static void keep_small(struct buf *buf)
-{
-    if (buf->capacity > BUF_KEPT)
-        buf_free(buf);
-    else
-        buf_clear(buf);
-}
-
 void message_next(struct message *message)
 {
     http_parser_pause(&message->parser, 0);
     message->state = MESSAGE_EMPTY;
     message->header_count = 0;
     message->value_is_last = message->wants_continue = false;
-    keep_small(&message->head);
-    keep_small(&message->body);
+    buf_recycle(&message->head, BUF_KEPT);
+    buf_recycle(&message->body, BUF_KEPT);
 }
 
 size_t message_feed(struct message *message, const char *data, size_t size)

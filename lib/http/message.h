@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 enum { HEAD_BYTES_MAX = 16 * 1024, HEADER_COUNT_MAX = 64 };
+enum { BUF_KEPT = 4 * 1024 }; /* of memory, from one request to the next */
 
 enum message_state {
     MESSAGE_EMPTY,     /* nothing of a request has come */
