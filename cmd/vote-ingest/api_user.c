@@ -211,10 +211,18 @@ static PGresult *list_query(struct user_list *list, struct error *error)
     return ingest_query(list->http->context, votes_sql, 5, parameters, error);
 }
 
+/* What has been committed since recents_compare stands in a row now: newest, on the first page. */
+static void recents_compare_again(struct user_list *list, PGresult *rows)
+{
+    for (int row = 0; row < PQntuples(rows); row++)
+        recent_over(list, PQgetvalue(rows, row, 0), strtoll(PQgetvalue(rows, row, 2), NULL, 10));
+}
+
 /* The first page starts with the recent votes, which are newer than every row. */
 static void list_fill(struct user_list *list, PGresult *rows, struct buf *next)
 {
     bool first_page = !list->cursor[0];
+    recents_compare_again(list, rows);
     qsort(list->recents, list->recent_count, sizeof *list->recents, recent_compare);
     for (size_t i = 0; first_page && i < list->recent_count; i++) {
         const struct recent *recent = &list->recents[i];

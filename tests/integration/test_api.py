@@ -88,6 +88,17 @@ def test_a_vote_taken_back_is_gone_before_its_commit(stack, project, token):
     assert get(stack, token, "/api/votes/user").json()["data"]["votes"] == []
 
 
+def test_a_vote_is_shown_once_while_it_is_committed(stack, token):
+    projects = [f"once-{uuid.uuid4().hex[:8]}-{n}" for n in range(20)]
+    stack.add_projects(*projects)
+    for turn in range(20):  # the commit has to fall between two questions to Postgres: about one read in a hundred
+        for name in projects:
+            last = stack.vote(token, name, ("up", "down")[turn % 2]).json()["data"]["request_id"]
+            shown = [v["project_id"] for v in get(stack, token, "/api/votes/user?limit=1000").json()["data"]["votes"]]
+            assert len(shown) == len(set(shown)), f"twice in turn {turn}: {name}"
+    stack.wait_committed(token, last)
+
+
 def test_user_votes_come_newest_first_page_by_page(stack, token):
     projects = [f"page-{uuid.uuid4().hex[:8]}-{n}" for n in range(5)]
     stack.add_projects(*projects)
