@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -37,6 +36,15 @@ int64_t clock_wall_ms(void)
     return clock_wall_us() / 1000;
 }
 
+/* Puts exactly `count` digits and what follows them; returns where it ends. */
+static char *clock_put_digits(char *text, int count, int value, char behind)
+{
+    for (int i = count; i-- > 0; value /= 10)
+        text[i] = (char)('0' + value % 10);
+    text[count] = behind;
+    return text + count + 1;
+}
+
 void clock_format_ms(int64_t wall_ms, char text[CLOCK_TEXT_SIZE])
 {
     if (wall_ms < year_0000_ms)
@@ -51,10 +59,14 @@ void clock_format_ms(int64_t wall_ms, char text[CLOCK_TEXT_SIZE])
     time_t time = seconds;
     struct tm tm;
     gmtime_r(&time, &tm);
-    snprintf(text, CLOCK_TEXT_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
-             (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
-             (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100,
-             (unsigned)tm.tm_sec % 100, (unsigned)milliseconds % 1000);
+    text = clock_put_digits(text, 4, tm.tm_year + 1900, '-');
+    text = clock_put_digits(text, 2, tm.tm_mon + 1, '-');
+    text = clock_put_digits(text, 2, tm.tm_mday, 'T');
+    text = clock_put_digits(text, 2, tm.tm_hour, ':');
+    text = clock_put_digits(text, 2, tm.tm_min, ':');
+    text = clock_put_digits(text, 2, tm.tm_sec, '.');
+    text = clock_put_digits(text, 3, (int)milliseconds, 'Z');
+    *text = '\0';
 }
 
 /* Reads exactly `count` digits. */

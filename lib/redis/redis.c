@@ -12,7 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { LOOK_AGAIN_US = 5 * 1000, DIGEST_LENGTH = 40 };
+enum { LOOK_AGAIN_US = 5 * 1000 };
 
 /* clang-format off */
 const struct option redis_options[] = {
@@ -81,7 +81,7 @@ void call_finish(struct redis_call *call, redisReply *reply, const char *failure
         batch_finish(batch);
 }
 
-/* Takes over `command`, which hiredis has formatted. */
+/* Takes over `command`, from malloc. */
 void call_add(struct redis_batch *batch, const char *key, char *command, int size)
 {
     if (size < 0)
@@ -106,34 +106,52 @@ void redis_add(struct redis_batch *batch, const char *key, const char *format, .
     call_add(batch, key, command, size);
 }
 
+/* A command as RESP (https://redis.io/docs/reference/protocol-spec): an array of bulk strings. */
+static void command_begin(struct buf *command, int count)
+{
+    buf_char(command, '*');
+    buf_int(command, count);
+    buf_put(command, "\r\n", 2);
+}
+
+static void command_word(struct buf *command, const char *word)
+{
+    size_t size = strlen(word);
+    buf_char(command, '$');
+    buf_int(command, (int64_t)size);
+    buf_put(command, "\r\n", 2);
+    buf_put(command, word, size);
+    buf_put(command, "\r\n", 2);
+}
+
 void redis_add_words(struct redis_batch *batch, const char *key, int count,
                      const char *const *words)
 {
-    char *command = NULL;
-    int size = (int)redisFormatCommandArgv(&command, count, (const char **)words, NULL);
-    call_add(batch, key, command, size);
+    struct buf command = {0};
+    command_begin(&command, count);
+    for (int i = 0; i < count; i++)
+        command_word(&command, words[i]);
+    call_add(batch, key, command.data, (int)command.size);
 }
 
 void redis_add_script(struct redis_batch *batch, const struct redis_script *script, int key_count,
                       int count, const char *const *arguments)
 {
-    char keys[12], head[32], *command = NULL;
-    const char **words = malloc(((size_t)count + 3) * sizeof *words);
-    if (!words)
-        abort();
+    char keys[12];
+    struct buf command = {0};
     snprintf(keys, sizeof keys, "%d", key_count);
-    words[0] = "EVALSHA";
-    words[1] = script->digest;
-    words[2] = keys;
-    memcpy(words + 3, arguments, (size_t)count * sizeof *words);
-    int size = (int)redisFormatCommandArgv(&command, count + 3, words, NULL);
-    free(words);
-    call_add(batch, arguments[0], command, size);
+    command_begin(&command, count + 3);
+    command_word(&command, "EVALSHA");
+    command_word(&command, script->digest);
+    size_t rest = command.size;
+    command_word(&command, keys);
+    for (int i = 0; i < count; i++)
+        command_word(&command, arguments[i]);
+    call_add(batch, arguments[0], command.data, (int)command.size);
     struct redis_call *call = &batch->calls[batch->count - 1];
     call->script = script;
     call->script_words = count + 3;
-    int start = snprintf(head, sizeof head, "*%d\r\n$7\r\nEVALSHA\r\n$40\r\n", count + 3);
-    call->script_rest = (size_t)start + DIGEST_LENGTH + 2;
+    call->script_rest = rest;
 }
 
 static void batch_hand_over(struct redis *redis, struct redis_batch *batch)
