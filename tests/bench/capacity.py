@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[:0] = [ROOT + "/tests/integration", os.path.dirname(os.path.abspath(__file__))]
 
 import process  # noqa: E402
-from stack import BIN, Stack, free_port, started_servers, wait_until  # noqa: E402
+from stack import BIN, DeployedStack, free_port, started_servers, wait_until  # noqa: E402
 from stages import server_pid  # noqa: E402
 
 PROJECTS, USERS, CONNECTIONS = 1000, 10_000, 1000
@@ -118,7 +118,7 @@ def bench(stack, rate, seconds):
 
 def main(rate=1000, seconds=20):
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    with started_servers(Stack, "votepipe-bench-") as stack:
+    with started_servers(DeployedStack, "votepipe-bench-") as stack:
         bench(stack, rate, seconds)
 
 

@@ -18,7 +18,7 @@ import requests  # noqa: E402
 
 import backlog  # noqa: E402
 from peers import connect  # noqa: E402
-from stack import Stack, started_servers, wait_until  # noqa: E402
+from stack import DeployedStack, started_servers, wait_until  # noqa: E402
 from stages import OUR_TABLES, WORKERS, CommitBatch, ConnectSink, PsycopgWorkers, VoteCommit  # noqa: E402
 
 VOTES = 200_000
@@ -128,7 +128,7 @@ def bench(stack, log, rounds):
 
 def main(rounds=2):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with started_servers(Stack, "votepipe-bench-") as stack, open(stack.directory + "/peer.log", "w+") as log:
+    with started_servers(DeployedStack, "votepipe-bench-") as stack, open(stack.directory + "/peer.log", "w+") as log:
         try:
             bench(stack, log, rounds)
         except (AssertionError, RuntimeError, subprocess.SubprocessError, requests.RequestException) as error:

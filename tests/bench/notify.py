@@ -27,7 +27,7 @@ import requests  # noqa: E402
 import websocket  # noqa: E402
 
 import fanout  # noqa: E402
-from stack import BIN, SECRET, Stack, die_with_parent, free_port, started_servers, wait_until  # noqa: E402
+from stack import BIN, SECRET, DeployedStack, die_with_parent, free_port, started_servers, wait_until  # noqa: E402
 from topics import read_topic  # noqa: E402
 
 ROOMS = {1000: (1, 10), 4000: (1,)}  # connections: how many broadcasts at once
@@ -134,10 +134,6 @@ def bench_fanout(round_ms, rounds):
 # --- The pipeline -------------------------------------------------------------------------------
 
 
-class Pipeline(Stack):
-    kafka_env = {}  # as `make up` starts it
-
-
 class Listener:
     """Another browser: a bare WebSocket that notes when it was told of each version of a project."""
 
@@ -237,7 +233,7 @@ def percentiles(values):
 
 
 def bench_pipeline():
-    with started_servers(Pipeline, "votepipe-bench-") as stack:
+    with started_servers(DeployedStack, "votepipe-bench-") as stack:
         moments, sent = measure_pipeline(stack, free_port())
     p50, p95, p99 = percentiles([click[-1] - click[0] for click in moments])
     parts = {name: percentiles([click[at + 1] - click[at] for click in moments]) for at, name in enumerate(PARTS)}

@@ -8,11 +8,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[:0] = [ROOT + "/tests/integration", ROOT + "/tests/data"]
 
 import polis_to_votes  # noqa: E402
-from stack import Stack, started_servers  # noqa: E402
+from stack import DeployedStack, started_servers  # noqa: E402
 
 
 def main(export):
-    with started_servers(Stack, "votepipe-bench-") as stack:
+    with started_servers(DeployedStack, "votepipe-bench-") as stack:
         votes, projects = stack.directory + "/votes.csv", stack.directory + "/projects.csv"
         polis_to_votes.main(export, "bench", votes, projects)
         stack.ingest().start()

@@ -24,7 +24,7 @@ from confluent_kafka import Producer  # noqa: E402
 import process  # noqa: E402
 from backlog import Backlog  # noqa: E402
 from curves import Curve  # noqa: E402
-from stack import Stack, die_with_parent, free_port, started_servers, wait_until  # noqa: E402
+from stack import DeployedStack, die_with_parent, free_port, started_servers, wait_until  # noqa: E402
 from stages import OUR_TABLES, VoteCommit, server_pid  # noqa: E402
 
 VOTES = 50_000  # of a backlog
@@ -300,7 +300,7 @@ def main(directory, *names):
     os.makedirs(directory, exist_ok=True)
     raise_descriptors()
     try:
-        with started_servers(Stack, "votepipe-scale-") as stack:
+        with started_servers(DeployedStack, "votepipe-scale-") as stack:
             for name in names or CURVES:
                 curve = CURVES[name](stack)
                 curve.print()

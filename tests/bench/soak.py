@@ -27,7 +27,7 @@ import requests  # noqa: E402
 import websocket  # noqa: E402
 
 import process  # noqa: E402
-from stack import SECRET, Stack, free_port, started_servers, wait_until  # noqa: E402
+from stack import SECRET, DeployedStack, free_port, started_servers, wait_until  # noqa: E402
 
 USERS, PROJECTS, CONNECTIONS, BROWSERS = 1000, 200, 32, 30
 CONNECTIONS_MAX = 1500
@@ -251,7 +251,7 @@ def bench(stack, seconds, rate):
 def main(seconds=3600, rate=0):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        with started_servers(Stack, "votepipe-soak-") as stack:
+        with started_servers(DeployedStack, "votepipe-soak-") as stack:
             met = bench(stack, seconds, rate)
     except (AssertionError, subprocess.SubprocessError, requests.RequestException) as error:
         sys.exit(f"soak: {error}")

@@ -19,7 +19,7 @@ BENCH = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(BENCH) + "/integration", BENCH]
 
 import process  # noqa: E402
-from stack import BIN, Stack, started_servers  # noqa: E402
+from stack import BIN, DeployedStack, started_servers  # noqa: E402
 from stages import server_pid  # noqa: E402
 
 RECORDS, USERS, PROJECTS = 1_000_000, 10_000, 1000
@@ -109,7 +109,7 @@ def bench(stack, rounds):
 
 
 def main(rounds=3):
-    with started_servers(Stack, "votepipe-bench-") as stack:
+    with started_servers(DeployedStack, "votepipe-bench-") as stack:
         bench(stack, rounds)
 
 

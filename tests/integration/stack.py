@@ -226,6 +226,11 @@ class Stack:
         assert wrong == []
 
 
+class DeployedStack(Stack):
+    """With its broker as `make up` starts it: for what is measured, and lives for long enough."""
+    kafka_env = {}
+
+
 @contextlib.contextmanager
 def reachable_directory(prefix):
     """A directory that the servers' own users reach, and that goes at the end. None of pytest's: each run of it closes
