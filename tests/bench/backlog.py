@@ -15,7 +15,7 @@ from topics import make_topic
 
 TOPIC = "vote.requests"
 NAMES = {1: "up", -1: "down", 0: "none"}
-STATE = dict.fromkeys(("upvotes", "downvotes", "seq", "version", "pending", "pending_up", "pending_down"), 0)
+STATE = dict.fromkeys(("upvotes", "downvotes", "seq", "pending", "version", "base_up", "base_down"), 0)
 PREPARED_DATABASE = 1  # in Redis: the state before the votes are counted, copied for each round
 CHUNK = 2000
 

@@ -13,7 +13,7 @@ from stack import ROOT, SCRIPTS, die_with_parent, wait_until
 
 RECORD_BYTES = 300
 PROJECTS = 200
-FIELDS = ("upvotes", "downvotes", "seq", "pending", "pending_up", "pending_down")
+FIELDS = ("upvotes", "downvotes", "seq", "pending", "version", "base_up", "base_down")
 
 
 def checked(*command):

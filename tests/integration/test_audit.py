@@ -181,7 +181,7 @@ def test_a_state_in_redis_that_is_not_what_postgres_has_is_named_and_dropped(cle
 
 def test_a_state_with_votes_on_their_way_is_no_difference(clean, project, token):
     vote(clean, token, project)
-    clean.redis().hset(f"vote:state:{{{project}}}", mapping={"upvotes": 2, "pending": 1, "pending_up": 1})
+    clean.redis().hset(f"vote:state:{{{project}}}", mapping={"upvotes": 2, "pending": 1})
     code, output, _ = audit(clean)
     clean.redis().delete(f"vote:state:{{{project}}}")
     assert code == 0, output
@@ -194,7 +194,7 @@ def test_all_voters_of_a_large_project_are_compared(clean, project):
                     "'committed', 1, 'vote.requests', 0, -9, 1, 1 from unnest(%s) u", project, users),
             ("insert into vote.votes select project_id, user_id, value, seq, request_id, now() from vote.log where project_id = %s", project),
             ("update vote.projects set upvotes = 3000, community_score = vote.community_score(3000, 0) where project_id = %s", project))
-    state = {"upvotes": 3000, "downvotes": 0, "version": 0, "seq": 1, "pending": 0, "pending_up": 0, "pending_down": 0}
+    state = {"upvotes": 3000, "downvotes": 0, "version": 0, "seq": 1, "pending": 0, "base_up": 3000, "base_down": 0}
     clean.redis().hset(f"vote:state:{{{project}}}", mapping=state)
     clean.redis().hset(f"vote:voters:{{{project}}}", mapping={name: 1 for name in users})
     right = audit(clean)

@@ -91,14 +91,24 @@ def test_redis_shows_postgres_counts_when_nothing_is_pending_any_more(stack):
 
     def shown(project):
         state = stack.redis().hgetall("vote:state:{%s}" % project)
-        return state and (state["pending"], state["upvotes"], state["downvotes"], state["pending_up"], state["pending_down"])
+        return state and (state["pending"], state["upvotes"], state["downvotes"], state["base_up"], state["base_down"])
 
     for project in projects:
         up, down = stack.counts(project)
-        wait_until(lambda: shown(project) in ({}, ("0", str(up), str(down), "0", "0")), 20, f"{project} settled")
+        wait_until(lambda: shown(project) in ({}, ("0", str(up), str(down), str(up), str(down))), 20, f"{project} settled")
         voters = {user: int(value) for user, value in stack.redis().hgetall("vote:voters:{%s}" % project).items()}
         rows = dict(stack.sql("select user_id, value from vote.votes where project_id = %s", project))
         assert voters == {user: rows[user] for user in voters}
+
+
+def test_a_state_that_does_not_say_what_postgres_had_is_loaded_again(stack, project, token):
+    state = "vote:state:{%s}" % project
+    stack.wait_committed(token, stack.vote(token, project, "up").json()["data"]["request_id"])
+    assert stack.redis().hdel(state, "base_up") == 1  # as one of an earlier version
+    stack.wait_committed(token, stack.vote(token, project, "down").json()["data"]["request_id"])
+    wait_until(lambda: not stack.redis().exists(state), 10, "the state is dropped")
+    shown = stack.vote(stack.token("another"), project, "up").json()["data"]
+    assert (shown["upvotes"], shown["downvotes"]) == (1, 1)
 
 
 def test_G5_every_request_is_announced_and_versions_only_grow(stack, tmp_path):

@@ -26,6 +26,7 @@ if count > 0 then
     redis.call('RENAME', KEYS[5], KEYS[4])
     redis.call('PERSIST', KEYS[4])
 end
-redis.call('HSET', KEYS[1], 'upvotes', ARGV[1], 'downvotes', ARGV[2], 'version', ARGV[3], 'seq', ARGV[4],
-    'pending', 0, 'pending_up', 0, 'pending_down', 0)
+-- What vote.lua reads comes first: Redis looks for the fields of a small hash one after the other.
+redis.call('HSET', KEYS[1], 'upvotes', ARGV[1], 'downvotes', ARGV[2], 'seq', ARGV[4], 'pending', 0, 'version', ARGV[3],
+    'base_up', ARGV[1], 'base_down', ARGV[2])
 return 1

@@ -3,16 +3,21 @@
 -- ARGV: upvotes, downvotes, version (after the commit), then request id, user, standing value by turns
 -- Settling twice, or in another order, ends at the same state: requests leave a set, and the counts
 -- with the highest version win.
-if redis.call('EXISTS', KEYS[1]) == 0 then
+local state = redis.call('HMGET', KEYS[1], 'upvotes', 'downvotes', 'version', 'pending', 'base_up', 'base_down')
+local is_whole = true
+for i = 1, 6 do
+    state[i] = tonumber(state[i])
+    is_whole = is_whole and state[i] ~= nil
+end
+if not is_whole then
+    redis.call('DEL', KEYS[1], KEYS[2]) -- what no script of ours has written goes, and is loaded again
     for i = 4, #ARGV, 3 do redis.call('HDEL', KEYS[3], 'r:' .. ARGV[i], 'd:' .. ARGV[i]) end
     -- A load that read Postgres before this commit must not bring the older counts back.
     redis.call('SET', KEYS[4], ARGV[3], 'EX', 60)
     return 0
 end
-local state = redis.call('HMGET', KEYS[1], 'upvotes', 'downvotes', 'version', 'pending', 'pending_up', 'pending_down')
-local upvotes, downvotes, version = tonumber(state[1]), tonumber(state[2]), tonumber(state[3])
-local pending, pending_up, pending_down = tonumber(state[4]), tonumber(state[5]), tonumber(state[6])
-local base_up, base_down = upvotes - pending_up, downvotes - pending_down
+local version, pending, base_up, base_down = state[3], state[4], state[5], state[6]
+local pending_up, pending_down = state[1] - base_up, state[2] - base_down
 local outrun = {} -- users with a later click on its way: the seq that was settled, and what stands
 for i = 4, #ARGV, 3 do
     local request, user, name = 'r:' .. ARGV[i], 'u:' .. ARGV[i + 1], ARGV[i + 1]
@@ -63,5 +68,5 @@ if tonumber(ARGV[3]) >= version then
     base_up, base_down, version = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 end
 redis.call('HSET', KEYS[1], 'upvotes', base_up + pending_up, 'downvotes', base_down + pending_down,
-    'version', version, 'pending', pending, 'pending_up', pending_up, 'pending_down', pending_down)
+    'version', version, 'pending', pending, 'base_up', base_up, 'base_down', base_down)
 return 1

@@ -28,9 +28,7 @@ end
 -- 0 - up, not -up: Lua's -0 is written "-0", which Redis takes for no number.
 local function add(up, down)
     redis.call('HINCRBY', KEYS[1], 'upvotes', up)
-    redis.call('HINCRBY', KEYS[1], 'pending_up', up)
     redis.call('HINCRBY', KEYS[1], 'downvotes', down)
-    redis.call('HINCRBY', KEYS[1], 'pending_down', down)
 end
 
 local mine = read('r:' .. ARGV[1], text)
