@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CALL_TIMEOUT_MS = 10000, RETRY_US = 500 * 1000, NUMBER_SIZE = 24 };
+enum { CALL_TIMEOUT_MS = 10000, ENDS_TIMEOUT_MS = 5000, RETRY_US = 500 * 1000, NUMBER_SIZE = 24 };
 
 /* What is known of a partition before it starts. */
 struct place {
@@ -145,8 +145,9 @@ static bool place_one(struct commit *commit, rd_kafka_topic_partition_t *partiti
                       struct place *place, struct error *error)
 {
     int32_t number = partition->partition;
-    bool asked = !rd_kafka_query_watermark_offsets(commit->consumer, TOPIC_REQUESTS, number,
-                                                   &place->low, &place->high, CALL_TIMEOUT_MS);
+    admin_beat(&commit->admin);
+    bool asked = !kafka_ends(commit->consumer, TOPIC_REQUESTS, number, &place->low, &place->high,
+                             ENDS_TIMEOUT_MS);
     if (!asked)
         place->low = place->next, place->high = -1;
     bool anew = asked && (place->next > place->high || commit->positions[number].is_anew);

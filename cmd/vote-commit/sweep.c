@@ -21,7 +21,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PROJECTS_AT_ONCE = 1000, FOUND_AT_ONCE = 2000, QUERY_TIMEOUT_MS = 1000, NUMBER_SIZE = 24 };
+enum {
+    PROJECTS_AT_ONCE = 1000,
+    FOUND_AT_ONCE = 2000,
+    METADATA_TIMEOUT_MS = 1000,
+    NUMBER_SIZE = 24
+};
 enum { LOOK_AGAIN = 8, MARK_AGAIN = 32 }; /* parts of the grace until the next look */
 
 static const char ghost_reason[] = "the vote did not reach the log";
@@ -64,8 +69,7 @@ static bool mark_set(struct sweep *sweep, int32_t partition)
     int64_t low, high, now_ms = clock_wall_ms();
     if (position->mark_ms >= sweep->began_ms || (position->mark_ms && !mark_is_reached(position)))
         return true;
-    if (rd_kafka_query_watermark_offsets(sweep->commit->consumer, TOPIC_REQUESTS, partition, &low,
-                                         &high, QUERY_TIMEOUT_MS))
+    if (kafka_ends(sweep->commit->consumer, TOPIC_REQUESTS, partition, &low, &high, 0))
         return false;
     position->mark_offset = low == high ? 0 : high;
     position->mark_ms = now_ms;
@@ -285,7 +289,7 @@ static int32_t topic_partition_count(struct commit *commit)
     const struct rd_kafka_metadata *metadata;
     rd_kafka_topic_t *topic = rd_kafka_topic_new(commit->producer, TOPIC_REQUESTS, NULL);
     rd_kafka_resp_err_t code =
-        rd_kafka_metadata(commit->producer, 0, topic, &metadata, QUERY_TIMEOUT_MS);
+        rd_kafka_metadata(commit->producer, 0, topic, &metadata, METADATA_TIMEOUT_MS);
     int32_t count = !code && metadata->topic_cnt == 1 ? metadata->topics[0].partition_cnt : 0;
     if (!code)
         rd_kafka_metadata_destroy(metadata);

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { COMMIT_US = 500 * 1000, RECORDS_A_TURN = 5000, PROBE_MS = 200 };
+enum { COMMIT_US = 500 * 1000, RECORDS_A_TURN = 5000 };
 
 static void partition_set(struct invalidate *invalidate, int32_t partition, bool assigned)
 {
@@ -152,8 +152,7 @@ static void message_take(struct invalidate *invalidate, const rd_kafka_message_t
 static void consume_probe(struct invalidate *invalidate)
 {
     int64_t low, high;
-    bool answers = !rd_kafka_query_watermark_offsets(invalidate->consumer, TOPIC_RESULTS, 0, &low,
-                                                     &high, PROBE_MS);
+    bool answers = !kafka_ends(invalidate->consumer, TOPIC_RESULTS, 0, &low, &high, 0);
     atomic_store(&invalidate->kafka_check->ready, answers && invalidate->was_assigned);
     if (answers)
         atomic_store(&invalidate->kafka_health.down, 0);

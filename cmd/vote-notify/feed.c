@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { WAIT_MS = 100, PROBE_MS = 500, TRY_AGAIN_MS = 1000 };
+enum { WAIT_MS = 100, TRY_AGAIN_MS = 1000 };
 
 struct feed {
     const struct kafka_config *config;
@@ -65,8 +65,7 @@ static void feed_probe(struct feed *feed, struct reader *reader)
 {
     int64_t low, high;
     atomic_store(&feed->up, 0);
-    if (!rd_kafka_query_watermark_offsets(reader->client, TOPIC_RESULTS, 0, &low, &high,
-                                          PROBE_MS)) {
+    if (!kafka_ends(reader->client, TOPIC_RESULTS, 0, &low, &high, 0)) {
         atomic_store(&reader->health.down, 0);
         atomic_store(&feed->up, 1);
     }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRACE_HEADER_MAX = 255 };
+enum { TRACE_HEADER_MAX = 255, END_ASKED_MS = 1000, END_AGAIN_US = 50 * 1000 };
 
 /* clang-format off */
 const struct option kafka_options[] = {
@@ -92,6 +92,37 @@ rd_kafka_t *kafka_open(rd_kafka_type_t type, rd_kafka_conf_t *conf, const char *
               rd_kafka_err2str(code));
     rd_kafka_destroy(client);
     return NULL;
+}
+
+/* One end of a log, as the time that stands for it: of all that asks a leader, that gives up. */
+static rd_kafka_resp_err_t ask_end(rd_kafka_t *client, const char *topic, int32_t partition,
+                                   int64_t which, int64_t *offset)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *end = rd_kafka_topic_partition_list_add(list, topic, partition);
+    end->offset = which;
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(client, list, END_ASKED_MS);
+    if (!code)
+        code = end->err;
+    *offset = end->offset;
+    rd_kafka_topic_partition_list_destroy(list);
+    return code;
+}
+
+rd_kafka_resp_err_t kafka_ends(rd_kafka_t *client, const char *topic, int32_t partition,
+                               int64_t *low, int64_t *high, int timeout_ms)
+{
+    int64_t until_us = clock_mono_us() + (int64_t)timeout_ms * 1000, first, next;
+    rd_kafka_resp_err_t code;
+    while ((code = ask_end(client, topic, partition, RD_KAFKA_OFFSET_BEGINNING, &first)) ||
+           (code = ask_end(client, topic, partition, RD_KAFKA_OFFSET_END, &next))) {
+        if (clock_mono_us() >= until_us)
+            return code;
+        clock_sleep_us(END_AGAIN_US);
+    }
+    *low = first;
+    *high = next;
+    return code;
 }
 
 rd_kafka_resp_err_t kafka_send(rd_kafka_t *producer, const char *topic, const char *key,

@@ -37,6 +37,14 @@ rd_kafka_conf_t *kafka_conf(const struct kafka_config *config, const char *const
 rd_kafka_t *kafka_open(rd_kafka_type_t type, rd_kafka_conf_t *conf, const char *brokers,
                        int timeout_ms, struct error *error) __attribute__((warn_unused_result));
 
+/* Where a partition's log begins and where its next record will be, asked of its leader, and of the
+ * next one when that is lost, for `timeout_ms` and at most a second more. Returns librdkafka's
+ * error, with neither written. (rd_kafka_query_watermark_offsets has no timeout while the leader is
+ * away: librdkafka's issue 2588, until 2.3.) */
+rd_kafka_resp_err_t kafka_ends(rd_kafka_t *client, const char *topic, int32_t partition,
+                               int64_t *low, int64_t *high, int timeout_ms)
+    __attribute__((warn_unused_result));
+
 /* Sends one record; `headers` is taken, whatever is returned. `opaque` comes back in the delivery
  * report. Returns librdkafka's error: RD_KAFKA_RESP_ERR__QUEUE_FULL means poll and call again. */
 rd_kafka_resp_err_t kafka_send(rd_kafka_t *producer, const char *topic, const char *key,

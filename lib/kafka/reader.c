@@ -80,8 +80,8 @@ bool reader_partitions(struct reader *reader, int32_t *count, struct error *erro
 bool reader_watermarks(struct reader *reader, int32_t partition, int64_t *low, int64_t *high,
                        struct error *error)
 {
-    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
-        reader->client, reader->topic, partition, low, high, READER_TIMEOUT_MS);
+    rd_kafka_resp_err_t code =
+        kafka_ends(reader->client, reader->topic, partition, low, high, READER_TIMEOUT_MS);
     return !code || reader_fail(reader, code, error);
 }
 
