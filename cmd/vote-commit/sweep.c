@@ -23,11 +23,15 @@
 
 enum {
     PROJECTS_AT_ONCE = 1000,
+    WALKS_AT_ONCE = 20,
     FOUND_AT_ONCE = 2000,
     METADATA_TIMEOUT_MS = 1000,
     NUMBER_SIZE = 24
 };
 enum { LOOK_AGAIN = 8, MARK_AGAIN = 32 }; /* parts of the grace until the next look */
+
+/* Some ms of Redis for all walks together, between which it answers others. */
+#define PAGE_FIELDS "200"
 
 static const char ghost_reason[] = "the vote did not reach the log";
 
@@ -78,43 +82,108 @@ static bool mark_set(struct sweep *sweep, int32_t partition)
     return true;
 }
 
-static void sweep_collect(struct sweep *sweep, const char *project_id, const redisReply *found)
+/* One project's vote:pending, page by page. */
+struct walk {
+    const char *project_id, *score; /* of vote:touched; borrowed */
+    char cursor[NUMBER_SIZE];       /* of HSCAN */
+    int64_t on_their_way;           /* that it has come by */
+    bool is_done;
+};
+
+static void walk_take(struct walk *walk, struct sweep *sweep, const redisReply *page)
 {
-    for (size_t i = 1; i + 1 < found->elements && sweep->found_count < FOUND_AT_ONCE; i += 2) {
+    snprintf(walk->cursor, sizeof walk->cursor, "%s", page->element[0]->str);
+    walk->is_done = !strcmp(walk->cursor, "0");
+    walk->on_their_way += redis_reply_int(page->element[1]);
+    for (size_t i = 2; i + 1 < page->elements && sweep->found_count < FOUND_AT_ONCE; i += 2) {
         struct request *request = &sweep->found[sweep->found_count];
-        if (pending_parse(request, project_id, found->element[i]->str, found->element[i + 1]->str))
+        if (pending_parse(request, walk->project_id, page->element[i]->str,
+                          page->element[i + 1]->str))
             sweep->found_count++;
     }
 }
 
-/* Asks every project of ours what it has on its way; forgets those that have nothing any more. */
-static bool sweep_look(struct sweep *sweep, struct error *error)
+/* A page of each that is not done; *more is false when all are. */
+static bool walks_step(struct walk *walks, size_t count, struct sweep *sweep, bool *more,
+                       struct error *error)
 {
-    struct redis_batch looks = {0}, forgets = {0};
+    struct redis_batch pages = {0};
     struct project_keys keys;
     char cutoff[NUMBER_SIZE];
-    const redisReply *touched = sweep->touched;
     snprintf(cutoff, sizeof cutoff, "%" PRId64, sweep->cutoff_ms);
-    for (size_t i = 0; i + 1 < touched->elements; i += 2) {
-        if (!sweep_is_ours(sweep, touched->element[i]->str))
+    for (size_t i = 0; i < count; i++) {
+        if (walks[i].is_done)
             continue;
-        project_keys_make(&keys, touched->element[i]->str);
-        redis_add_script(&looks, &script_sweep, 1, 2, (const char *[]){keys.pending, cutoff});
+        project_keys_make(&keys, walks[i].project_id);
+        redis_add_script(&pages, &script_sweep, 1, 4,
+                         (const char *[]){keys.pending, cutoff, walks[i].cursor, PAGE_FIELDS});
     }
-    bool looked = redis_run(sweep->commit->redis, &looks, error);
-    for (size_t i = 0, look = 0; looked && i + 1 < touched->elements; i += 2) {
-        const char *project_id = touched->element[i]->str, *score = touched->element[i + 1]->str;
-        if (!sweep_is_ours(sweep, project_id))
-            continue;
-        const redisReply *found = redis_reply(&looks, look++);
-        sweep_collect(sweep, project_id, found);
-        if (redis_reply_int(found->element[0]) == 0 && strtoll(score, NULL, 10) < sweep->cutoff_ms)
+    *more = pages.count > 0;
+    bool ran = redis_run(sweep->commit->redis, &pages, error);
+    for (size_t i = 0, page = 0; ran && i < count; i++) {
+        if (!walks[i].is_done)
+            walk_take(&walks[i], sweep, redis_reply(&pages, page++));
+    }
+    redis_batch_free(&pages);
+    return ran;
+}
+
+/* What is on its way of these projects; those that have nothing any more are forgotten. */
+static bool walks_run(struct walk *walks, size_t count, struct sweep *sweep, struct error *error)
+{
+    struct redis_batch forgets = {0};
+    bool more = true;
+    while (more && sweep->found_count < FOUND_AT_ONCE) {
+        if (!walks_step(walks, count, sweep, &more, error))
+            return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (walks[i].is_done && walks[i].on_their_way == 0 &&
+            strtoll(walks[i].score, NULL, 10) < sweep->cutoff_ms)
             redis_add_script(&forgets, &script_forget, 1, 3,
-                             (const char *[]){KEY_TOUCHED, project_id, score});
+                             (const char *[]){KEY_TOUCHED, walks[i].project_id, walks[i].score});
     }
-    looked = looked && redis_run(sweep->commit->redis, &forgets, error);
-    redis_batch_free(&looks);
+    bool ran = redis_run(sweep->commit->redis, &forgets, error);
     redis_batch_free(&forgets);
+    return ran;
+}
+
+static int found_compare(const void *a, const void *b)
+{
+    const struct request *left = a, *right = b;
+    return strcmp(left->request_id, right->request_id);
+}
+
+/* HSCAN may tell a field twice, while the hash shrinks. */
+static void found_unique(struct sweep *sweep)
+{
+    size_t kept = 0;
+    qsort(sweep->found, sweep->found_count, sizeof *sweep->found, found_compare);
+    for (size_t i = 0; i < sweep->found_count; i++) {
+        if (!kept || found_compare(&sweep->found[kept - 1], &sweep->found[i]) != 0)
+            sweep->found[kept++] = sweep->found[i];
+    }
+    sweep->found_count = kept;
+}
+
+/* Asks the projects of ours what they have on their way, until enough is found for one look: the
+ * next one finds the rest. */
+static bool sweep_look(struct sweep *sweep, struct error *error)
+{
+    struct walk walks[WALKS_AT_ONCE];
+    const redisReply *touched = sweep->touched;
+    bool looked = true;
+    for (size_t i = 0, count = 0; looked && i + 1 < touched->elements; i += 2) {
+        if (sweep_is_ours(sweep, touched->element[i]->str))
+            walks[count++] = (struct walk){.project_id = touched->element[i]->str,
+                                           .score = touched->element[i + 1]->str,
+                                           .cursor = "0"};
+        if (count == WALKS_AT_ONCE || (count && i + 2 >= touched->elements)) {
+            looked = walks_run(walks, count, sweep, error);
+            count = 0;
+        }
+    }
+    found_unique(sweep);
     return looked;
 }
 
@@ -265,7 +334,8 @@ static void ghosts_finish(struct commit *commit)
     acks_end_spans(commit, &commit->ghosts_told, true);
 }
 
-/* The batch that Postgres has is finished first, so that all that was read is applied. */
+/* The batch that Postgres has is finished first, so that all that was read is applied; what it has
+ * settled is not found again: to settle something twice is slow when much is on its way. */
 static bool sweep_run(struct sweep *sweep, struct error *error)
 {
     struct buf settled = {0};
@@ -275,6 +345,11 @@ static bool sweep_run(struct sweep *sweep, struct error *error)
         return true;
     commit_finish_in_flight(sweep->commit);
     if (sweep->commit->must_rewind)
+        return true;
+    sweep->found_count = 0;
+    if (!sweep_look(sweep, error))
+        return false;
+    if (!sweep->found_count)
         return true;
     bool swept = sweep_ask_ledger(sweep, &settled, error) &&
                  (!settled.size || resettle(sweep->commit, pg_array_end(&settled), error));

@@ -1,4 +1,5 @@
 # test_settling.py - Redis behind a commit, and behind none: what a user is shown ends as the truth. SPDX-License-Identifier: Apache-2.0
+import itertools
 import os
 import time
 import uuid
@@ -149,3 +150,41 @@ def test_G7_the_status_of_a_vote_that_was_given_up_is_the_ledgers_when_that_has_
     stack.redis().delete(key)
     stack.redis().hset(key, mapping={**fields, "state": "failed", "error": "the vote did not reach the log"})
     wait_until(lambda: stack.status(token, request_id)["state"] == "committed", 5, "its status says so")
+
+
+def test_G7_all_ghosts_of_a_project_are_taken_back_although_they_are_more_than_a_page(stack, own_commit, ghost, voted):
+    tool = own_commit("--optimism-grace", f"{GRACE}s")
+    ghosts = [ghost(f"{voted}-{number}", voted)["request_id"] for number in range(300)]
+    assert stack.shown(voted) == (301, 0, 300)
+    states = lambda: {stack.redis().hget("vote:request:" + request_id, "state") for request_id in ghosts}  # noqa: E731
+    wait_until(lambda: states() == {"failed"}, 3 * GRACE, "their users are told")
+    wait_until(lambda: stack.shown(voted) == (1, 0, 0), 5, "the counts are the truth")
+    wait_until(lambda: stack.redis().hlen(f"vote:pending:{{{voted}}}") == 0, 2 * GRACE, "nothing is left of them")
+    assert tool.metric("vote_ghosts_total") == 300
+
+
+def commands_during(stack, action):
+    """What Redis was asked meanwhile, also by scripts, a text each."""
+    with stack.redis().monitor() as monitor:
+        action()
+        stack.redis().echo("the end")
+        return list(itertools.takewhile(lambda text: text != "ECHO the end", (seen["command"] for seen in monitor.listen())))
+
+
+def test_what_is_on_its_way_of_a_project_is_never_read_in_one_piece(stack, own_commit, project):
+    """After an outage that would hold Redis up, and every click behind it, at each batch again."""
+    stack.main_commit.stop()
+    users = [f"{project}-{number}" for number in range(40)]
+    for vote_type in ("up", "down", "up", "down"):
+        for user in users:
+            accepted(stack.vote(sign(user), project, vote_type))
+
+    def catch_up():
+        own_commit("--batch-size", "10", "--optimism-grace", "1s")
+        wait_until(lambda: settled(stack, project), 20, "redis settles")
+
+    pending = f"vote:pending:{{{project}}}"
+    commands = [command for command in commands_during(stack, catch_up) if pending in command]
+    assert any(command.startswith(f"HDEL {pending} r:") for command in commands)
+    assert [command for command in commands if command.startswith(f"HGETALL {pending}")] == []
+    assert stack.shown(project) == (0, 40, 0)

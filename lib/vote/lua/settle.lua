@@ -18,19 +18,21 @@ if not is_whole then
 end
 local version, pending, base_up, base_down = state[3], state[4], state[5], state[6]
 local pending_up, pending_down = state[1] - base_up, state[2] - base_down
-local outrun = {} -- users with a later click on its way: the seq that was settled, and what stands
+-- Users with a later click on its way that stepped from something else than what stands: the seq that
+-- was settled, and what stands.
+local outrun = {}
 for i = 4, #ARGV, 3 do
     local request, user, name = 'r:' .. ARGV[i], 'u:' .. ARGV[i + 1], ARGV[i + 1]
-    local entry, seq = redis.call('HGET', KEYS[3], request), 0
+    local entry, seq, shown = redis.call('HGET', KEYS[3], request), 0, nil
     if entry then
-        local up, down, at = entry:match('^(-?%d+),(-?%d+),[^,]*,(%d+),')
+        local up, down, at, value = entry:match('^(-?%d+),(-?%d+),[^,]*,(%d+),[^,]*,(-?%d+),')
         pending, pending_up, pending_down = pending - 1, pending_up - up, pending_down - down
-        seq = tonumber(at)
+        seq, shown = tonumber(at), value
     end
     redis.call('HDEL', KEYS[3], request, 'd:' .. ARGV[i])
     local newest = redis.call('HGET', KEYS[3], user)
     if newest and newest ~= ARGV[i] and redis.call('HEXISTS', KEYS[3], 'r:' .. newest) == 1 then
-        outrun[name] = {seq = seq, stands = tonumber(ARGV[i + 2])}
+        outrun[name] = shown ~= ARGV[i + 2] and {seq = seq, stands = tonumber(ARGV[i + 2])} or nil
     else
         -- No field is no vote: who was forgotten leaves none.
         if ARGV[i + 2] == '0' then
@@ -43,7 +45,8 @@ for i = 4, #ARGV, 3 do
     end
 end
 
--- The click behind has stepped from what stands: if it is lost, that is what it leaves.
+-- The click behind steps from what stands now: if it is lost, that is what it leaves. Rare, and as long
+-- as much is on its way; it must never be what every settling does.
 if next(outrun) then
     local behind, entries = {}, redis.call('HGETALL', KEYS[3])
     for i = 1, #entries, 2 do
