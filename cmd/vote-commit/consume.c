@@ -41,8 +41,9 @@ static void consume_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t code,
 bool consume_open(struct commit *commit, struct error *error)
 {
     const char *member = commit->config->group_instance_id;
-    /* An offset that is not there is never jumped over in silence: it comes as an error. The last
-     * pair is empty for a dynamic member. */
+    /* An offset that is not there is never jumped over in silence: it comes as an error. What is
+     * fetched ahead must last for more than a second, after which librdkafka comes back to a queue
+     * that was full (its issue 2879). The last pair is empty for a dynamic member. */
     const char *pairs[] = {"client.id",
                            "vote-commit",
                            "group.id",
@@ -62,7 +63,7 @@ bool consume_open(struct commit *commit, struct error *error)
                            "session.timeout.ms",
                            "10000",
                            "queued.min.messages",
-                           "20000",
+                           "40000",
                            "topic.metadata.refresh.interval.ms",
                            "10000",
                            "allow.auto.create.topics",

@@ -16,7 +16,9 @@ bool reader_open(struct reader *reader, const struct kafka_config *config, const
                  const char *topic, struct error *error)
 {
     /* librdkafka wants a group's name to assign by hand; it is never joined. An offset that
-     * retention removed while we read must not make it jump to the end in silence. */
+     * retention removed while we read must not make it jump to the end in silence. Its look-ahead
+     * is bounded by bytes (64 MiB, the default): it comes back to a full queue only after a second
+     * (librdkafka issue 2879), in which its 100,000 records are read, and nothing is there. */
     const char *pairs[] = {"client.id",
                            name,
                            "group.id",
@@ -29,6 +31,8 @@ bool reader_open(struct reader *reader, const struct kafka_config *config, const
                            "earliest",
                            "fetch.wait.max.ms",
                            "100",
+                           "queued.min.messages",
+                           "1000000",
                            NULL};
     *reader = (struct reader){.topic = topic};
     rd_kafka_conf_t *conf = kafka_conf(config, pairs, &reader->health, error);
