@@ -171,6 +171,15 @@ def measure_connections(stack):
     return curve
 
 
+def measure_votes(stack, tools, curve, projects, unit):
+    """Adds what each part has spent on votes until all are committed; returns the figures of their load."""
+    rows, meter = committed(stack), Meter(stack, ("redis", "kafka", "postgres"), *tools)
+    figures = vote_load(stack, SECONDS, projects, 64)
+    wait_until(lambda: committed(stack) >= rows + figures["accepted"], 120, "all committed")
+    curve.add(projects, unit, meter.us_each(figures["accepted"]))
+    return figures
+
+
 def measure_projects(stack):
     curve = Curve("projects", "all stages: as fast as vote-ingest answers, 64 connections", "projects", CPU)
     tools = [stack.ingest(None, "--redis-timeout", "5s"), stack.commit(), stack.tool("vote-invalidate"),
@@ -181,12 +190,10 @@ def measure_projects(stack):
     vote_load(stack, SECONDS, PROJECTS[0], 64)
     for projects in PROJECTS:
         stack.add_projects(*(f"p{number + 1}" for number in range(projects)))
-        rows, meter = committed(stack), Meter(stack, ("redis", "kafka", "postgres"), *tools)
-        figures = vote_load(stack, SECONDS, projects, 64)
-        wait_until(lambda: committed(stack) >= rows + figures["accepted"], 120, "all committed")
+        measure_votes(stack, tools, curve, projects, f"{CPU}, many a project's first")  # which loads it from Postgres
+        figures = measure_votes(stack, tools, curve, projects, CPU)
         curve.add(projects, RATE, {"accepted": figures["votes_per_second"]})
-        curve.add(projects, CPU, meter.us_each(figures["accepted"]))
-        curve.add(projects, MEMORY, meter.memory())
+        curve.add(projects, MEMORY, {tool.name: process.memory(tool.process.pid)["pss_mib"] for tool in tools})
     assert [tool.stop() for tool in tools] == [0] * len(tools)
     return curve
 

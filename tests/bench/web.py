@@ -13,7 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[:0] = [ROOT + "/tests/integration", ROOT + "/tests/e2e"]
 
 import conftest  # noqa: E402
-from stack import BIN, die_with_parent, started_servers  # noqa: E402
+from stack import BIN, DeployedStack, die_with_parent, started_servers  # noqa: E402
 
 PROJECTS, UPDATES, VOTES = 500, 200, 320  # of the votes some change nothing
 ROUNDS, CLICKS = 8, 10
@@ -163,11 +163,15 @@ def print_frames(page, stack):
           f"{figures['worst']:.0f} ms; {figures['inSight']} cards in the window)")
 
 
+class DeployedWebStack(conftest.WebStack, DeployedStack):
+    """With the page, and its broker as it is deployed."""
+
+
 def main():
     print("The page in Chromium, over all stages on this machine")
     print_sizes()
     names = [f"p{number + 1}" for number in range(PROJECTS)]
-    with started_servers(conftest.WebStack, "votepipe-bench-") as stack:
+    with started_servers(DeployedWebStack, "votepipe-bench-") as stack:
         stack.add_projects(*names)
         stack.start_tools()
         driver = conftest.Driver()
