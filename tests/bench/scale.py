@@ -34,6 +34,7 @@ PROJECTS = (10, 100, 1000, 10_000)
 CLIENTS = (10, 100, 1000, 4000)
 LOOKED_AT = (10, 100, 1000, 10_000)
 ROWS = [int(rows) for rows in os.environ.get("SCALE_ROWS", "0,1000000,10000000").split(",")]
+STATISTICS_SECONDS = 2  # until Postgres has what its backends count
 SECONDS, USERS, MESSAGES, SINGLES, TABLE_PROJECTS = 8, 1000, 200_000, 50, 1000
 CPU, RATE, MEMORY = "CPU us/vote", "votes/s", "memory, MiB"
 
@@ -130,6 +131,18 @@ class OnTable(Members):
         self.sql("vacuum analyze vote.votes")
         self.sql("vacuum analyze vote.log")
         self.sql("checkpoint")
+        self.pages_before = self.pages()
+
+    def pages(self):
+        """Whole pages in the write-ahead log, and pages that were not in Postgres' own memory."""
+        return self.sql("select (select wal_fpi from pg_stat_wal), (select sum(heap_blks_read + idx_blks_read) "
+                        "from pg_statio_user_tables where schemaname = 'vote')")[0]
+
+    def measure(self, before):
+        figures = super().measure(before)
+        time.sleep(STATISTICS_SECONDS)
+        logged, read = (int(after - before) / self.backlog.count for after, before in zip(self.pages(), self.pages_before))
+        return {**figures, "whole pages logged": logged, "pages read": read}
 
     def check(self):
         outcomes = dict(self.sql("select outcome, count(*) from vote.log where topic = 'vote.requests' group by 1"))
@@ -148,6 +161,7 @@ def measure_table(stack):
         curve.add(size, CPU, {"vote-commit": figures["own"], "Postgres": figures["postgres"], "Redis": figures["redis"],
                               "Kafka": figures["kafka"]})
         curve.add(size, MEMORY, {"vote-commit": figures["memory"]})
+        curve.add(size, "pages/vote", {name: figures[name] for name in ("whole pages logged", "pages read")})
     with stack.connect() as connection:
         connection.cursor().execute(OUR_TABLES)
     return curve
