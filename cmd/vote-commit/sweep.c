@@ -173,6 +173,7 @@ static bool sweep_look(struct sweep *sweep, struct error *error)
     struct walk walks[WALKS_AT_ONCE];
     const redisReply *touched = sweep->touched;
     bool looked = true;
+    sweep->found_count = 0;
     for (size_t i = 0, count = 0; looked && i + 1 < touched->elements; i += 2) {
         if (sweep_is_ours(sweep, touched->element[i]->str))
             walks[count++] = (struct walk){.project_id = touched->element[i]->str,
@@ -346,7 +347,6 @@ static bool sweep_run(struct sweep *sweep, struct error *error)
     commit_finish_in_flight(sweep->commit);
     if (sweep->commit->must_rewind)
         return true;
-    sweep->found_count = 0;
     if (!sweep_look(sweep, error))
         return false;
     if (!sweep->found_count)
