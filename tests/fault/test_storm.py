@@ -1,5 +1,6 @@
 # test_storm.py - a short storm, and a checker that sees what it is to see. SPDX-License-Identifier: Apache-2.0
 import copy
+import glob
 import json
 import os
 import subprocess
@@ -59,3 +60,12 @@ def test_there_is_a_mutant_and_damage_for_each_promise_and_each_still_fits_the_c
     for mutant in MUTANTS:
         with open(os.path.join(ROOT, mutant.file)) as file:
             assert file.read().count(mutant.old) == 1, f"{mutant.file} has changed: {mutant.old}"
+
+
+def test_a_mutant_of_a_migration_changes_what_is_in_force():
+    """A later migration replaces a function as a whole: the same text in an earlier one changes nothing."""
+    for mutant in (mutant for mutant in MUTANTS if mutant.file.endswith(".sql")):
+        for later in glob.glob(os.path.join(os.path.dirname(os.path.join(ROOT, mutant.file)), "*.sql")):
+            if os.path.basename(later) > os.path.basename(mutant.file):
+                with open(later) as file:
+                    assert mutant.old not in file.read(), f"{mutant.file} is replaced by {later}: {mutant.old}"
