@@ -186,12 +186,12 @@ def measure_connections(stack):
 
 
 def measure_votes(stack, tools, curve, projects, unit):
-    """Adds what each part has spent on votes until all are committed; returns the figures of their load."""
+    """Adds what each part has spent on votes until all are committed; returns the figures of their load, and the meter."""
     rows, meter = committed(stack), Meter(stack, ("redis", "kafka", "postgres"), *tools)
     figures = vote_load(stack, SECONDS, projects, 64)
     wait_until(lambda: committed(stack) >= rows + figures["accepted"], 120, "all committed")
     curve.add(projects, unit, meter.us_each(figures["accepted"]))
-    return figures
+    return figures, meter
 
 
 def measure_projects(stack):
@@ -205,9 +205,9 @@ def measure_projects(stack):
     for projects in PROJECTS:
         stack.add_projects(*(f"p{number + 1}" for number in range(projects)))
         measure_votes(stack, tools, curve, projects, f"{CPU}, many a project's first")  # which loads it from Postgres
-        figures = measure_votes(stack, tools, curve, projects, CPU)
+        figures, meter = measure_votes(stack, tools, curve, projects, CPU)
         curve.add(projects, RATE, {"accepted": figures["votes_per_second"]})
-        curve.add(projects, MEMORY, {tool.name: process.memory(tool.process.pid)["pss_mib"] for tool in tools})
+        curve.add(projects, MEMORY, meter.memory())
     assert [tool.stop() for tool in tools] == [0] * len(tools)
     return curve
 
