@@ -16,7 +16,7 @@ import conftest  # noqa: E402
 from stack import BIN, DeployedStack, die_with_parent, started_servers  # noqa: E402
 
 PROJECTS, UPDATES, VOTES = 500, 200, 320  # of the votes some change nothing
-ROUNDS, CLICKS = 8, 10
+ROUNDS, CLICKS = 16, 10
 LEAD_SECONDS, SECONDS = 6, 10
 WANTED = {"page_kib": 120, "client_kib": 4, "click_ms": 16, "fps": 50}
 
@@ -129,11 +129,11 @@ def print_clicks(page, bare):
         for one in both:
             one.click(CLICKS)
     page_clicks, bare_clicks = (one.clicks() for one in both)
-    presented = [[click["presented"] for click in clicks] for clicks in (page_clicks, bare_clicks)]
-    p95, floor = (percentile(values, 0.95) for values in presented)
-    print(f"{'a click, until it is presented, p95':36}{p95:6.1f} ms  wanted < {WANTED['click_ms']}{verdict(p95 < WANTED['click_ms'])}"
-          f"  ({len(page_clicks)} clicks, each count in the first frame behind its click; a bare page's button in turns with it: "
-          f"{floor:.1f} ms, the page {p95 / floor:.1f} times that)")
+    print(f"{len(page_clicks)} clicks, each count in the first frame behind its click; a bare page's button in turns with it")
+    for end in ("painted", "presented"):
+        p95, floor = (percentile([click[end] for click in clicks], 0.95) for clicks in (page_clicks, bare_clicks))
+        print(f"{f'a click, until it is {end}, p95':36}{p95:6.1f} ms  wanted < {WANTED['click_ms']}{verdict(p95 < WANTED['click_ms'])}"
+              f"  (the bare page's {floor:.1f} ms)")
     print(f"  {'ms, p50 / p95':34}{'the page':>16}{'a bare page':>16}")
     for name, part in (("presented", lambda click: click["presented"]), *PARTS):
         print(f"  {name:34}" + "".join(f"{p50_p95([part(click) for click in clicks]):>16}" for clicks in (page_clicks, bare_clicks)))
