@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { COUNT_SIZE = 24 };
+
 bool topic_is_ours(const char *topic)
 {
     return !strncmp(topic, "vote.", 5);
@@ -17,7 +19,7 @@ static int64_t replay_count(const rd_kafka_headers_t *headers)
 {
     const void *value;
     size_t size;
-    char text[24];
+    char text[COUNT_SIZE];
     int64_t count;
     if (!headers || rd_kafka_header_get_last(headers, HEADER_REPLAY_COUNT, &value, &size))
         return 0;
@@ -35,7 +37,7 @@ static bool is_meant(const struct replay_config *config, const struct item *item
            filter_match(&config->filter, item->envelope.value, item->envelope.value_size);
 }
 
-enum verdict judge(const struct replay_config *config, const struct item *item, struct dead *dead,
+enum verdict judge(const struct replay_config *config, struct item *item, struct dead *dead,
                    const char **target)
 {
     *dead = (struct dead){0};
@@ -50,21 +52,29 @@ enum verdict judge(const struct replay_config *config, const struct item *item, 
         return VERDICT_HOMELESS;
     if (!config->yes && !topic_is_ours(*target))
         return VERDICT_FORBIDDEN;
-    return replay_count(item->envelope.headers) >= config->max_replays ? VERDICT_LOOPS
-                                                                       : VERDICT_SEND;
+    item->replays = replay_count(item->envelope.headers);
+    return item->replays >= config->max_replays ? VERDICT_LOOPS : VERDICT_SEND;
+}
+
+/* Mostly it is 1, of each record that is sent: that needs no printf. */
+static void count_put(char text[COUNT_SIZE], int64_t count)
+{
+    if (count < 10)
+        memcpy(text, (char[]){(char)('0' + count), '\0'}, 2);
+    else
+        snprintf(text, COUNT_SIZE, "%lld", (long long)count);
 }
 
 void headers_prepare(struct item *item, const struct dead *dead, const char *target)
 {
-    char text[24];
+    char text[COUNT_SIZE];
     rd_kafka_headers_t **headers = &item->envelope.headers;
     if (item->is_new)
         return;
-    int64_t count = replay_count(*headers);
-    snprintf(text, sizeof text, "%lld", (long long)(count < INT64_MAX ? count + 1 : count));
+    count_put(text, item->replays < INT64_MAX ? item->replays + 1 : item->replays);
     if (!*headers)
         *headers = rd_kafka_headers_new(1);
-    if (count)
+    if (item->replays)
         rd_kafka_header_remove(*headers, HEADER_REPLAY_COUNT);
     rd_kafka_header_add(*headers, HEADER_REPLAY_COUNT, -1, text, -1);
     if (!dead)

@@ -41,6 +41,7 @@ struct item {
     bool is_new;       /* never was on a topic: nothing is replayed by sending it */
     int32_t partition; /* of the source: a file has one */
     int64_t next;      /* the source's position behind it */
+    int64_t replays;   /* how often it was replayed before, once it is judged */
 };
 
 void item_release(struct item *item);
@@ -125,11 +126,12 @@ enum verdict {
 };
 
 /* Judges it; `target` is where it would go (borrowed from `dead` or the config). */
-enum verdict judge(const struct replay_config *config, const struct item *item, struct dead *dead,
+enum verdict judge(const struct replay_config *config, struct item *item, struct dead *dead,
                    const char **target);
 
-/* Makes the headers those that are to be sent: what failed is taken off, the count is raised. Of a
- * redrive `dead` is not NULL: vote-commit, which reads vote.requests, is told of it. */
+/* Makes the headers of a judged item those that are to be sent: what failed is taken off, the count
+ * is raised. Of a redrive `dead` is not NULL: vote-commit, which reads vote.requests, is told of
+ * it. */
 void headers_prepare(struct item *item, const struct dead *dead, const char *target);
 bool topic_is_ours(const char *topic);
 

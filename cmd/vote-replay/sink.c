@@ -29,10 +29,9 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
         sink->failed = message->err;
 }
 
-/* A queue for a broker that takes a quarter of a second; a longer one only costs: what waits in it
- * has left the processor's cache when its turn comes. The broker makes objects of the headers of a
- * batch that is not compressed, and passes over those of one that is; with the time to fill
- * batches, that halves its work. */
+/* A short queue, and a short time to fill batches: what waits for longer has left the processor's
+ * cache when its turn comes, and headers are objects all over memory. The broker makes objects,
+ * too, of the headers of a batch that is not compressed, and passes over those of one that is. */
 static bool producer_open(struct sink *sink, const char *transactional_id, struct error *error)
 {
     const char *pairs[] = {"client.id",
@@ -42,13 +41,13 @@ static bool producer_open(struct sink *sink, const char *transactional_id, struc
                            "partitioner",
                            "murmur2_random",
                            "linger.ms",
-                           "50",
+                           "5",
                            "compression.codec",
                            "lz4",
                            "batch.num.messages",
                            "10000",
                            "queue.buffering.max.messages",
-                           "50000",
+                           "10000",
                            "queue.buffering.max.kbytes",
                            "262144",
                            "message.timeout.ms",

@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+enum { NUDGE_MS = 100 };
+
 static bool reader_fail(const struct reader *reader, rd_kafka_resp_err_t code, struct error *error)
 {
     return error_set(error, ERROR_UNAVAILABLE, "kafka: %s: %s", reader->topic,
@@ -17,8 +19,7 @@ bool reader_open(struct reader *reader, const struct kafka_config *config, const
 {
     /* librdkafka wants a group's name to assign by hand; it is never joined. An offset that
      * retention removed while we read must not make it jump to the end in silence. Its look-ahead
-     * is bounded by bytes (64 MiB, the default): it comes back to a full queue only after a second
-     * (librdkafka issue 2879), in which its 100,000 records are read, and nothing is there. */
+     * is bounded by bytes, and small: what waits for longer has left the processor's cache. */
     const char *pairs[] = {"client.id",
                            name,
                            "group.id",
@@ -33,6 +34,8 @@ bool reader_open(struct reader *reader, const struct kafka_config *config, const
                            "100",
                            "queued.min.messages",
                            "1000000",
+                           "queued.max.messages.kbytes",
+                           READER_AHEAD_KIB,
                            NULL};
     *reader = (struct reader){.topic = topic};
     rd_kafka_conf_t *conf = kafka_conf(config, pairs, &reader->health, error);
@@ -208,7 +211,7 @@ static enum reader_event record_take(struct reader *reader, const rd_kafka_messa
 {
     struct reader_range *range = range_of(reader, record->partition);
     bool wanted = range && !range->done && (range->to < 0 || record->offset < range->to);
-    reader->heard_us = clock_mono_us();
+    reader->heard = true;
     if (range && range->to >= 0 && record->offset + 1 >= range->to)
         range_finish(reader, range);
     return wanted ? READER_RECORD : READER_IDLE;
@@ -231,20 +234,47 @@ static enum reader_event notice_take(struct reader *reader, const rd_kafka_messa
     return READER_FAILED;
 }
 
+/* librdkafka comes back to a queue that was full only after a second (its issue 2879), or when
+ * something else is asked of the broker. So a small thing is asked, its answer of no use, as soon
+ * as half of a queue that was full has been read. */
+static void reader_nudge(struct reader *reader)
+{
+    const size_t full = READER_AHEAD_BYTES / 4 * 3;
+    size_t ahead = rd_kafka_queue_length(reader->queue) * reader->record_size;
+    if (ahead > reader->ahead_peak)
+        reader->ahead_peak = ahead;
+    if (reader->ahead_peak < full || ahead > READER_AHEAD_BYTES / 2)
+        return;
+    reader->ahead_peak = ahead;
+    rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new((int)reader->range_count);
+    for (size_t i = 0; i < reader->range_count; i++) {
+        if (!reader->ranges[i].done)
+            rd_kafka_topic_partition_list_add(list, reader->topic, reader->ranges[i].partition)
+                ->offset = RD_KAFKA_OFFSET_END;
+    }
+    rd_kafka_offsets_for_times(reader->client, list, NUDGE_MS);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
 /* Waits for one record only, so that it is not held back for others; those that are there already
- * come with it. */
+ * come with it. Silence begins here: until now the caller had records to see to. */
 static rd_kafka_message_t *reader_take(struct reader *reader, int wait_ms)
 {
-    if (reader->batch_at == reader->batch_count) {
-        rd_kafka_message_t *first = rd_kafka_consumer_poll(reader->client, wait_ms);
-        if (!first)
-            return NULL;
-        ssize_t more = rd_kafka_consume_batch_queue(reader->queue, 0, reader->batch, READER_BATCH);
-        reader->batch_at = 0;
-        reader->batch_count = more > 0 ? (size_t)more : 0;
-        return first;
-    }
-    return reader->batch[reader->batch_at++];
+    if (reader->batch_at < reader->batch_count)
+        return reader->batch[reader->batch_at++];
+    if (reader->heard)
+        reader->heard_us = clock_mono_us();
+    reader->heard = false;
+    reader_nudge(reader);
+    rd_kafka_message_t *first = rd_kafka_consumer_poll(reader->client, wait_ms);
+    if (!first)
+        return NULL;
+    reader->record_size = first->len + first->key_len;
+    ssize_t more = rd_kafka_consume_batch_queue(reader->queue, 0, reader->batch, READER_BATCH);
+    reader->batch_at = 0;
+    reader->batch_count = more > 0 ? (size_t)more : 0;
+    return first;
 }
 
 enum reader_event reader_next(struct reader *reader, int wait_ms, rd_kafka_message_t **message,

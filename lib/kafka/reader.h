@@ -6,7 +6,8 @@
 
 #include "kafka/kafka.h"
 
-enum { READER_TIMEOUT_MS = 10000, READER_BATCH = 1000 };
+enum { READER_TIMEOUT_MS = 10000, READER_BATCH = 1000, READER_AHEAD_BYTES = 4096 * 1024 };
+#define READER_AHEAD_KIB "4096" /* the same, for librdkafka */
 
 /* Of one partition: offsets from `from` on, to before `to`; -1 has no end. */
 struct reader_range {
@@ -22,10 +23,13 @@ struct reader {
     struct reader_range *ranges; /* owned */
     size_t range_count;
     size_t open_count; /* ranges that are not done */
-    int64_t heard_us;  /* monotonic: when the last record or end came */
+    int64_t heard_us;  /* monotonic: since when nothing has come, no record and no end */
+    bool heard;        /* a record has, since it was set */
     rd_kafka_queue_t *queue;
     rd_kafka_message_t *batch[READER_BATCH]; /* taken from the client together, for speed */
     size_t batch_at, batch_count;            /* what is in [at, count) waits to be handed out */
+    size_t record_size;                      /* bytes of a record that was taken last */
+    size_t ahead_peak; /* most bytes that waited in the client since it was last nudged */
 };
 
 enum reader_event {
