@@ -10,9 +10,16 @@
 #include "kafka/group.h"
 #include "vote/event.h"
 
+#include <malloc.h>
 #include <string.h>
 
-enum { COMMIT_US = 500 * 1000, RECORDS_A_TURN = 5000 };
+enum {
+    COMMIT_US = 500 * 1000,
+    RECORDS_A_TURN = 5000,
+    FETCH_MMAP_BYTES = 128 * 1024,
+    BURST_RECORDS = 500,
+    GIVE_BACK_US = 10 * 1000 * 1000
+};
 
 static void partition_set(struct invalidate *invalidate, int32_t partition, bool assigned)
 {
@@ -46,6 +53,9 @@ static void consume_on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t code,
 
 bool consume_open(struct invalidate *invalidate, struct error *error)
 {
+    /* The room of a fetch goes back when it is read. By itself the allocator would get to know from
+     * the largest to keep twice as much. */
+    mallopt(M_MMAP_THRESHOLD, FETCH_MMAP_BYTES);
     /* A group without offsets begins at the topic's start: a purge too many does no harm. */
     const char *pairs[] = {"client.id",
                            "vote-invalidate",
@@ -158,10 +168,24 @@ static void consume_probe(struct invalidate *invalidate)
         atomic_store(&invalidate->kafka_health.down, 0);
 }
 
+/* What was held up came at once, and has been read and purged: the allocator would keep the room
+ * that it took, in pieces between what stays, for the next time. See consume_open, too. */
+static void memory_give_back(struct invalidate *invalidate, int records)
+{
+    int64_t now_us = clock_mono_us();
+    if (records >= BURST_RECORDS && invalidate->give_back_at_us == 0)
+        invalidate->give_back_at_us = now_us + GIVE_BACK_US;
+    if (invalidate->give_back_at_us == 0 || now_us < invalidate->give_back_at_us)
+        return;
+    invalidate->give_back_at_us = 0;
+    malloc_trim(0);
+}
+
 void consume_turn(struct invalidate *invalidate, int wait_ms)
 {
+    int records = 0;
     progress_turn(&invalidate->progress);
-    for (int i = 0; i < RECORDS_A_TURN; i++) {
+    for (; records < RECORDS_A_TURN; records++) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(invalidate->consumer, wait_ms);
         if (!message)
             break;
@@ -169,6 +193,7 @@ void consume_turn(struct invalidate *invalidate, int wait_ms)
         rd_kafka_message_destroy(message);
         wait_ms = 0;
     }
+    memory_give_back(invalidate, records);
     if (atomic_load(&invalidate->kafka_health.down))
         consume_probe(invalidate);
 }

@@ -2,10 +2,10 @@
 #ifndef INVALIDATE_H
 #define INVALIDATE_H
 
-#include "http/admin.h"
 #include "base/log.h"
 #include "base/option.h"
 #include "base/stop.h"
+#include "http/admin.h"
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "redis/redis.h"
@@ -82,6 +82,7 @@ struct invalidate {
     bool was_assigned;
     bool assigned[PARTITIONS_MAX];
     int64_t committed[PARTITIONS_MAX]; /* what Kafka was told last; -1: nothing */
+    int64_t give_back_at_us;           /* when to give a burst's memory back; 0: there was none */
     int64_t commit_at_us;              /* when to tell it again (monotonic) */
     struct error failure;              /* ends the loop */
 };
