@@ -15,6 +15,7 @@ enum { POLL_MS = 100, COPY_BYTES = 256 * 1024 };
 /* Of a partition: the log has [low, high), and what is before `next` was applied. */
 struct extent {
     int64_t low, high, next;
+    bool waits; /* there is a record that was not: what ends a transaction takes offsets, too */
 };
 
 static const char tables_sql[] =
@@ -26,7 +27,7 @@ static const char tables_sql[] =
 static const char progress_sql[] =
     "select \"partition\", next_offset from vote.progress where topic = '" TOPIC_REQUESTS "'";
 
-/* Says what is wrong with a partition's progress, if anything, and how far it lags. */
+/* Says what is wrong with a partition's progress, if anything. */
 static void extent_report(struct audit *audit, int32_t partition, const struct extent *extent)
 {
     bool beyond = extent->next > extent->high, removed = extent->next < extent->low;
@@ -38,11 +39,19 @@ static void extent_report(struct audit *audit, int32_t partition, const struct e
                "were removed unread\n",
                (int)partition, (long long)extent->next, (long long)extent->low,
                (long long)(extent->low - extent->next));
-    if (extent->next < extent->high)
-        printf("partition %d: %lld records wait to be applied\n", (int)partition,
-               (long long)(extent->high - (removed ? extent->low : extent->next)));
     audit->differences += beyond + removed;
     audit->misplaced += beyond + removed;
+}
+
+static void waiting_report(const struct extent *extents, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++) {
+        const struct extent *extent = &extents[i];
+        int64_t next = extent->next > extent->low ? extent->next : extent->low;
+        if (extent->waits)
+            printf("partition %d: %lld records wait to be applied\n", (int)i,
+                   (long long)(extent->high - next));
+    }
 }
 
 /* Reads the snapshot's progress into `extents`. */
@@ -91,8 +100,7 @@ static bool ranges_choose(struct audit *audit, struct extent *extents, int32_t c
             !range_note(audit, i, extent, error))
             return false;
         extent_report(audit, i, extent);
-        reader_add(&audit->reader, i, extent->low,
-                   extent->next < extent->high ? extent->next : extent->high);
+        reader_add(&audit->reader, i, extent->low, extent->high);
     }
     return true;
 }
@@ -159,7 +167,20 @@ static void record_put(struct audit *audit, const rd_kafka_message_t *record, st
     buf_char(rows, '\n');
 }
 
-static bool log_copy(struct audit *audit, struct error *error)
+/* Of what was not applied the first record is enough to know that there is some. */
+static void record_take(struct audit *audit, const rd_kafka_message_t *record,
+                        struct extent *extents, struct buf *rows)
+{
+    struct extent *extent = &extents[record->partition];
+    if (record->offset < extent->next) {
+        record_put(audit, record, rows);
+    } else {
+        extent->waits = true;
+        reader_leave(&audit->reader, record->partition);
+    }
+}
+
+static bool log_copy(struct audit *audit, struct extent *extents, struct error *error)
 {
     struct buf rows = {0};
     rd_kafka_message_t *record;
@@ -170,7 +191,7 @@ static bool log_copy(struct audit *audit, struct error *error)
         event = reader_next(&audit->reader, POLL_MS, &record, error);
         fine = event != READER_FAILED;
         if (event == READER_RECORD) {
-            record_put(audit, record, &rows);
+            record_take(audit, record, extents, &rows);
             rd_kafka_message_destroy(record);
         }
         if (fine && (rows.size > COPY_BYTES || (event == READER_DONE && rows.size)))
@@ -191,10 +212,14 @@ bool audit_load_log(struct audit *audit, struct error *error)
     bool fine = audit_execute(audit, tables_sql, error) &&
                 ranges_choose(audit, extents, count, error) &&
                 audit_execute(audit, "copy audit_log from stdin", error);
-    free(extents);
-    if (!fine)
+    if (!fine) {
+        free(extents);
         return false;
-    bool copied = log_copy(audit, error);
+    }
+    bool copied = log_copy(audit, extents, error);
+    if (copied)
+        waiting_report(extents, count);
+    free(extents);
     const char *broken = copied ? NULL : "the log could not be read";
     bool ended = copy_end(audit, broken, copied ? error : NULL);
     return copied && ended && audit_execute(audit, "analyze audit_log", error);

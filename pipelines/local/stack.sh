@@ -5,6 +5,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 local_dir=$root/pipelines/local
 run=${RUN:-build/run}
 [[ $run == /* ]] || run=$root/$run
+which=${RUN:+ RUN=$RUN} # as make is told
 # shellcheck source-path=SCRIPTDIR source=server.sh
 . "$local_dir/server.sh"
 

@@ -60,10 +60,10 @@ Socket.IO  http://127.0.0.1:$PORT_NOTIFY
 Metrics    http://127.0.0.1:$PORT_ADMIN_INGEST/metrics (ingest), http://127.0.0.1:$PORT_ADMIN_COMMIT/metrics (commit),
            http://127.0.0.1:$PORT_ADMIN_INVALIDATE/metrics (invalidate), http://127.0.0.1:$PORT_ADMIN_NOTIFY/metrics (notify)
 Kafka      127.0.0.1:$PORT_KAFKA    Postgres 127.0.0.1:$PORT_POSTGRES    Redis 127.0.0.1:$PORT_REDIS
-Logs       ${run#"$root"/}/*/*.log (make logs)
+Logs       ${run#"$root"/}/*/*.log (make logs$which)
 
 Vote:      . ${run#"$root"/}/env
            curl -H "Authorization: Bearer \$(vote-admin token --user u1)" -H 'Content-Type: application/json' \\
                 -d '{"project_id":"p1","vote_type":"up"}' \$VOTE_URL/api/votes
-Stop:      make down
+Stop:      make down$which
 SAY

@@ -13,5 +13,5 @@ cat <<SAY
 
 Graphs     http://127.0.0.1:$PORT_PROMETHEUS/graph
 Alerts     http://127.0.0.1:$PORT_PROMETHEUS/alerts (what each means: pipelines/runbook.md)
-Stop       make down
+Stop       make down$which
 SAY

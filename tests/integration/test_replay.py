@@ -559,6 +559,7 @@ def test_a_resumable_replay_into_the_log_stops_neither_votes_nor_audit(stack, pr
     replay(stack, "--from", "requests", "--to", "requests", "--project", project, "--resume", str(tmp_path / "state"))
     wait_until(lambda: json.loads(stack.run("vote-admin", "lag", "--format", "json").stdout)["max_seconds"] == 0, 20, "no lag")
     wait_until(lambda: metric(stack.main_commit, "vote_commit_lag_records") == 0, 20, "no lag told")
+    assert "wait to be applied" not in stack.run("vote-admin", "audit").stdout
     stack.wait_committed(token, stack.vote(token, project, "down").json()["data"]["request_id"])
     assert stack.counts(project) == (0, 1)
     send(stack, "vote.requests", [{"partition": p, "key": project, "value": event(
