@@ -194,12 +194,21 @@ def print_growth(daemon, seconds, wanted):
     return met
 
 
+def print_course(daemon, seconds):
+    """By the tenths of the time: a step, which a line through it all shows as a slope, is told from one."""
+    tenths = [[own for at, _, own, _ in daemon.samples if tenth <= 10 * at / seconds < tenth + 1] for tenth in range(10)]
+    print(f"  {daemon.name:14}" + "".join(f"{statistics.median(tenth):8.0f}" for tenth in tenths if tenth))
+
+
 def print_memory(ours, servers, seconds):
     print(f"\n{'':16}{'RSS KiB':>12}{'at the end':>12}{'own KiB':>12}{'at the end':>12}{'own KiB/hour':>16}"
           f"{'':5}{'files':>6}{'more':>8}")
     met = [print_growth(daemon, seconds, True) for daemon in ours]
     for daemon in servers:
         print_growth(daemon, seconds, False)
+    print("own KiB by tenths of the time, medians")
+    for daemon in ours:
+        print_course(daemon, seconds)
     print(f"  what each daemon has by itself grows by <= {WANTED['kib_per_hour']} KiB/hour and its descriptors not at all, wanted"
           f"{verdict(all(met))}\n  what Redis keeps for a day, and what Postgres and Kafka cache, grows with the votes",
           flush=True)
