@@ -45,6 +45,7 @@ class Table:
 def run(bench, arguments, table):
     """Prints what the bench prints, as it comes; returns its exit code."""
     print(f"\n== {bench}", flush=True)
+    table.about = ""
     with subprocess.Popen([sys.executable, f"{BENCH}/{bench}.py", *arguments], stdout=subprocess.PIPE, text=True) as child:
         for line in child.stdout:
             print(line, end="", flush=True)
