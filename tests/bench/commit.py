@@ -81,27 +81,30 @@ def print_hot_share(results):
 
 def load(stack):
     """The figures of vote-load at a rate that leaves room, once all that was accepted is committed."""
-    stack.add_projects(*(f"p{number + 1}" for number in range(LOAD["projects"])))
-    stack.ingest().start()
-    stack.commit("--group", "bench-latency").start()
+    rows = stack.sql("select count(*) from vote.log")[0][0]
     done = stack.run("vote-load", "--users", str(LOAD["users"]), "--projects", str(LOAD["projects"]),
                      "--rate", f"{LOAD['rate']}/s", "--connections", str(LOAD["connections"]),
                      "--duration", f"{LOAD['seconds']}s", "--format", "json")
     assert done.returncode == 0, f"vote-load: {done.stdout}{done.stderr}"
     figures = json.loads(done.stdout.strip().splitlines()[-1])
-    wait_until(lambda: stack.sql("select count(*) from vote.log")[0][0] >= figures["accepted"], 30, "all committed")
-    stack.assert_totals_equal_rows()
+    wait_until(lambda: stack.sql("select count(*) from vote.log")[0][0] >= rows + figures["accepted"], 30, "all committed")
     return figures
 
 
 def print_latency(stack):
-    """From accepted_at to committed_at, over HTTP and with everything in between."""
+    """From accepted_at to committed_at, over HTTP and with everything in between, behind as much that warms it."""
     backlog.empty_topic(stack)
     stack.redis().flushall()
     stack.sql(OUR_TABLES)
+    stack.add_projects(*(f"p{number + 1}" for number in range(LOAD["projects"])))
+    stack.ingest().start()
+    stack.commit("--group", "bench-latency").start()
+    load(stack)
+    warm = stack.sql("select clock_timestamp()")[0][0]
     sent = load(stack)["votes_per_second"]
+    stack.assert_totals_equal_rows()
     p50, p95, p99 = stack.sql("select percentile_cont(array[0.5, 0.95, 0.99]) within group "
-                              "(order by commit_latency_ms) from vote.log")[0][0]
+                              "(order by commit_latency_ms) from vote.log where accepted_at > %s", warm)[0][0]
     met = p95 < WANTED["p95_ms"] and sent >= 0.95 * LOAD["rate"]
     print(f"\nFrom accepted_at to committed_at: asked {LOAD['rate']}/s, sent {sent}/s, p50 {p50:.1f} ms, "
           f"p95 {p95:.1f} ms, p99 {p99:.1f} ms\n  p95 {p95:.1f} ms, wanted < {WANTED['p95_ms']} ms{verdict(met)}", flush=True)
