@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { COUNT_SIZE = 24 };
-
 bool topic_is_ours(const char *topic)
 {
     return !strncmp(topic, "vote.", 5);
@@ -19,7 +17,7 @@ static int64_t replay_count(const rd_kafka_headers_t *headers)
 {
     const void *value;
     size_t size;
-    char text[COUNT_SIZE];
+    char text[24];
     int64_t count;
     if (!headers || rd_kafka_header_get_last(headers, HEADER_REPLAY_COUNT, &value, &size))
         return 0;
@@ -56,22 +54,14 @@ enum verdict judge(const struct replay_config *config, struct item *item, struct
     return item->replays >= config->max_replays ? VERDICT_LOOPS : VERDICT_SEND;
 }
 
-/* Mostly it is 1, of each record that is sent: that needs no printf. */
-static void count_put(char text[COUNT_SIZE], int64_t count)
-{
-    if (count < 10)
-        memcpy(text, (char[]){(char)('0' + count), '\0'}, 2);
-    else
-        snprintf(text, COUNT_SIZE, "%lld", (long long)count);
-}
-
 void headers_prepare(struct item *item, const struct dead *dead, const char *target)
 {
-    char text[COUNT_SIZE];
+    char text[24];
     rd_kafka_headers_t **headers = &item->envelope.headers;
     if (item->is_new)
         return;
-    count_put(text, item->replays < INT64_MAX ? item->replays + 1 : item->replays);
+    snprintf(text, sizeof text, "%lld",
+             (long long)(item->replays < INT64_MAX ? item->replays + 1 : item->replays));
     if (!*headers)
         *headers = rd_kafka_headers_new(1);
     if (item->replays)

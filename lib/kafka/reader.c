@@ -4,9 +4,10 @@
 
 #include "base/clock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { NUDGE_MS = 100 };
+enum { AHEAD_KIB = 4096, AHEAD_BYTES = AHEAD_KIB * 1024, NUDGE_MS = 100 };
 
 static bool reader_fail(const struct reader *reader, rd_kafka_resp_err_t code, struct error *error)
 {
@@ -20,6 +21,8 @@ bool reader_open(struct reader *reader, const struct kafka_config *config, const
     /* librdkafka wants a group's name to assign by hand; it is never joined. An offset that
      * retention removed while we read must not make it jump to the end in silence. Its look-ahead
      * is bounded by bytes, and small: what waits for longer has left the processor's cache. */
+    char ahead_kib[16];
+    snprintf(ahead_kib, sizeof ahead_kib, "%d", AHEAD_KIB);
     const char *pairs[] = {"client.id",
                            name,
                            "group.id",
@@ -35,7 +38,7 @@ bool reader_open(struct reader *reader, const struct kafka_config *config, const
                            "queued.min.messages",
                            "1000000",
                            "queued.max.messages.kbytes",
-                           READER_AHEAD_KIB,
+                           ahead_kib,
                            NULL};
     *reader = (struct reader){.topic = topic};
     rd_kafka_conf_t *conf = kafka_conf(config, pairs, &reader->health, error);
@@ -239,11 +242,11 @@ static enum reader_event notice_take(struct reader *reader, const rd_kafka_messa
  * as half of a queue that was full has been read. */
 static void reader_nudge(struct reader *reader)
 {
-    const size_t full = READER_AHEAD_BYTES / 4 * 3;
+    const size_t full = AHEAD_BYTES / 4 * 3;
     size_t ahead = rd_kafka_queue_length(reader->queue) * reader->record_size;
     if (ahead > reader->ahead_peak)
         reader->ahead_peak = ahead;
-    if (reader->ahead_peak < full || ahead > READER_AHEAD_BYTES / 2)
+    if (reader->ahead_peak < full || ahead > AHEAD_BYTES / 2)
         return;
     reader->ahead_peak = ahead;
     rd_kafka_topic_partition_list_t *list =

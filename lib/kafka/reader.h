@@ -6,8 +6,7 @@
 
 #include "kafka/kafka.h"
 
-enum { READER_TIMEOUT_MS = 10000, READER_BATCH = 1000, READER_AHEAD_BYTES = 4096 * 1024 };
-#define READER_AHEAD_KIB "4096" /* the same, for librdkafka */
+enum { READER_TIMEOUT_MS = 10000, READER_BATCH = 1000 };
 
 /* Of one partition: offsets from `from` on, to before `to`; -1 has no end. */
 struct reader_range {
