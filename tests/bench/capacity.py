@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[:0] = [ROOT + "/tests/integration", os.path.dirname(os.path.abspath(__file__))]
 
 import process  # noqa: E402
-from stack import BIN, DeployedStack, free_port, started_servers, wait_until  # noqa: E402
+from stack import BIN, DeployedStack, anonymous_kib, free_port, started_servers, wait_until  # noqa: E402
 from stages import server_pid  # noqa: E402
 
 PROJECTS, USERS, CONNECTIONS = 1000, 10_000, 1000
@@ -83,10 +83,10 @@ def print_votes(site, rate, seconds, title):
 
 def print_browsers(site):
     notify = site.tools["vote-notify"].process.pid
-    before = process.anonymous_kib(notify)
+    before = anonymous_kib(notify)
     for number in range(CONNECTIONS):
         site.open_browser(number)
-    kib = process.anonymous_kib(notify) - before
+    kib = anonymous_kib(notify) - before
     print(f"{CONNECTIONS} WebSockets that look at 20 projects each: {kib / CONNECTIONS:.1f} KiB each in vote-notify", flush=True)
 
 

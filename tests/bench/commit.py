@@ -81,13 +81,13 @@ def print_hot_share(results):
 
 def load(stack):
     """The figures of vote-load at a rate that leaves room, once all that was accepted is committed."""
-    rows = stack.sql("select count(*) from vote.log")[0][0]
+    rows = stack.ledger_rows()
     done = stack.run("vote-load", "--users", str(LOAD["users"]), "--projects", str(LOAD["projects"]),
                      "--rate", f"{LOAD['rate']}/s", "--connections", str(LOAD["connections"]),
                      "--duration", f"{LOAD['seconds']}s", "--format", "json")
     assert done.returncode == 0, f"vote-load: {done.stdout}{done.stderr}"
     figures = json.loads(done.stdout.strip().splitlines()[-1])
-    wait_until(lambda: stack.sql("select count(*) from vote.log")[0][0] >= rows + figures["accepted"], 30, "all committed")
+    wait_until(lambda: stack.ledger_rows() >= rows + figures["accepted"], 30, "all committed")
     return figures
 
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import process
-from stack import BIN, ROOT, die_with_parent
+from stack import BIN, ROOT, anonymous_kib, die_with_parent
 
 TEST = os.path.dirname(BIN) + "/test"
 PEER = ROOT + "/tests/bench/peers/socketio"
@@ -83,7 +83,7 @@ class Fanout:
 
     def idle_kib(self):
         """Memory of the server for a connection: all that it has, not only what the connections added."""
-        return process.anonymous_kib(self.pid) / self.connections
+        return anonymous_kib(self.pid) / self.connections
 
     def run(self, run_ms, burst):
         """Broadcasts, `burst` at once and the next as these have reached everybody: figures for a delivery."""

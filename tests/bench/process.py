@@ -35,12 +35,6 @@ def memory(root):
     return {"rss_mib": kib["Rss:"] / 1024, "pss_mib": kib["Pss:"] / 1024}
 
 
-def anonymous_kib(pid):
-    """What the process has by itself: no files, and pages that are shared count in part."""
-    with open(f"/proc/{pid}/smaps_rollup") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("Pss_Anon:"))
-
-
 def processor_ns(pid):
     """Processor time of all threads of one process, to the ns; of threads that have ended nothing."""
     total = 0

@@ -24,7 +24,7 @@ from confluent_kafka import Producer  # noqa: E402
 import process  # noqa: E402
 from backlog import Backlog  # noqa: E402
 from curves import Curve  # noqa: E402
-from stack import DeployedStack, die_with_parent, free_port, started_servers, wait_until  # noqa: E402
+from stack import DeployedStack, anonymous_kib, die_with_parent, free_port, started_servers, wait_until  # noqa: E402
 from stages import OUR_TABLES, VoteCommit, server_pid  # noqa: E402
 
 VOTES = 50_000  # of a backlog
@@ -188,9 +188,9 @@ def measure_connections(stack):
 
 def measure_votes(stack, tools, curve, projects, unit):
     """Adds what each part has spent on votes until all are committed; returns the figures of their load, and the meter."""
-    rows, meter = committed(stack), Meter(stack, ("redis", "kafka", "postgres"), *tools)
+    rows, meter = stack.ledger_rows(), Meter(stack, ("redis", "kafka", "postgres"), *tools)
     figures = vote_load(stack, SECONDS, projects, 64)
-    wait_until(lambda: committed(stack) >= rows + figures["accepted"], 120, "all committed")
+    wait_until(lambda: stack.ledger_rows() >= rows + figures["accepted"], 120, "all committed")
     curve.add(projects, unit, meter.us_each(figures["accepted"]))
     return figures, meter
 
@@ -211,10 +211,6 @@ def measure_projects(stack):
         curve.add(projects, MEMORY, meter.memory())
     assert [tool.stop() for tool in tools] == [0] * len(tools)
     return curve
-
-
-def committed(stack):
-    return stack.sql("select count(*) from vote.log")[0][0]
 
 
 # --- vote-notify --------------------------------------------------------------------------------
@@ -297,9 +293,9 @@ def measure_looked_at(stack):
     curve = Curve("looked-at", "vote-notify: one browser that looks at so many projects", "projects", "memory, KiB/project")
     for count in LOOKED_AT:
         notify, port = start_notify(stack)
-        before = process.anonymous_kib(notify.process.pid)
+        before = anonymous_kib(notify.process.pid)
         crowd = Crowd(port, 1, [f"looked-at-{number}" for number in range(count)])
-        grown = process.anonymous_kib(notify.process.pid) - before
+        grown = anonymous_kib(notify.process.pid) - before
         curve.add(count, MEMORY, {"vote-notify": process.memory(notify.process.pid)["pss_mib"]})
         curve.add(count, "memory, KiB/project", {"vote-notify": grown / count})
         crowd.leave()

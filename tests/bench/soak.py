@@ -83,14 +83,10 @@ def vote_load(stack, seconds, rate, connections=CONNECTIONS):
     return figures
 
 
-def ledger_rows(stack):
-    return stack.sql("select count(*) from vote.log")[0][0]
-
-
 def find_half(stack, before):
     """Half of the votes a second that come through to their commit, and how many it took to find out."""
     begin_s, accepted = time.monotonic(), vote_load(stack, FIND_S, 0)["accepted"]
-    wait_until(lambda: ledger_rows(stack) >= before + accepted, 120, "all committed")
+    wait_until(lambda: stack.ledger_rows() >= before + accepted, 120, "all committed")
     return int(accepted / (time.monotonic() - begin_s) / 2), accepted
 
 
@@ -229,8 +225,8 @@ def print_latency(minutes):
 
 
 def print_ledger(stack, accepted):
-    wait_until(lambda: ledger_rows(stack) >= accepted, 300, "all committed")
-    rows, audit = ledger_rows(stack), stack.run("vote-admin", "audit", timeout=1800)
+    wait_until(lambda: stack.ledger_rows() >= accepted, 300, "all committed")
+    rows, audit = stack.ledger_rows(), stack.run("vote-admin", "audit", timeout=1800)
     clean = audit.returncode == 0 and audit.stdout.endswith("audit: clean\n")
     print(f"{accepted} votes accepted, {rows} rows in the ledger, wanted as many{verdict(rows == accepted)}\n"
           + audit.stdout.strip()[-500:] + verdict(clean), flush=True)

@@ -56,6 +56,12 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+def anonymous_kib(pid):
+    """What the process has by itself: no files, and pages that are shared count in part."""
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Pss_Anon:"))
+
+
 class Tool:
     """A daemon of ours: start, wait for readiness, kill, stop."""
 
@@ -169,6 +175,9 @@ class Stack:
 
     def connect(self):
         return psycopg2.connect(self.env["VOTE_DATABASE_URL"])
+
+    def ledger_rows(self):
+        return self.sql("select count(*) from vote.log")[0][0]
 
     def sql(self, text, *values):
         connection = self.connect()

@@ -15,10 +15,10 @@ import uuid
 
 import pytest
 import requests
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
-from stack import ROOT, die_with_parent, free_port, wait_until
-from topics import Tail
+from stack import ROOT, anonymous_kib, die_with_parent, free_port, wait_until
+from topics import Tail, event, send
 
 QUICK = ("--debounce", "200ms", "--max-wait", "1s", "--check-interval", "0", "-X", "session.timeout.ms=6000")
 
@@ -286,34 +286,18 @@ def test_two_members_purge_everything_while_one_comes_and_goes(stack, project, t
     assert second.process.poll() is None
 
 
-def own_kib(tool):
-    """Memory that the process has by itself, without what it maps from files."""
-    with open(f"/proc/{tool.process.pid}/smaps_rollup") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("Pss_Anon:"))
-
-
-def announce(stack, project, count):
-    """Results of 4 KB, as many as that."""
-    producer = Producer({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"], "queue.buffering.max.messages": count})
-    request = {"request_id": str(uuid.uuid4()), "user_id": "u1", "project_id": project, "vote_type": "up", "previous": None,
-               "action": "created", "accepted_at": "2026-11-23T18:03:39.594Z", "committed_at": "2026-11-23T18:03:39.601Z",
-               "upvotes": 1, "downvotes": 0, "vote_count": 1, "community_score": 0.5, "version": 1, "seq": 1, "user_vote": "up",
-               "later": "x" * 4000}
-    for number in range(count):
-        producer.produce("vote.results", json.dumps(request), f"k{number}", headers={"ce_type": "vote.cast.v1"})
-    assert producer.flush(30) == 0
-
-
 def test_what_was_held_up_leaves_no_memory_behind(stack, project, invalidator):
     tool = invalidator()
     settle(tool)
-    before = own_kib(tool)
+    before = anonymous_kib(tool.process.pid)
+    value = event(1, project_id=project, vote_count=1, community_score=0.5, committed_at="2026-11-23T18:03:39.601Z", later="x" * 4000)
+    results = [{"key": f"k{number}", "value": value, "headers": {"ce_type": "vote.cast.v1"}} for number in range(4000)]
     for _ in range(3):
         tool.process.send_signal(signal.SIGSTOP)
-        announce(stack, project, 4000)
+        send(stack, "vote.results", results)
         tool.process.send_signal(signal.SIGCONT)
         settle(tool)
-    assert own_kib(tool) < before + 4096  # what was read is given back, not kept for the next time: that were 20 MiB
+    assert anonymous_kib(tool.process.pid) < before + 4096  # what was read is given back, not kept for the next time: that were 20 MiB
 
 
 def test_redis_away_is_held_and_done_when_it_is_back(stack, project, token, invalidator, cache):
