@@ -28,7 +28,12 @@ ${KAFKA_PROPERTIES:-}
 PROPERTIES
 }
 
-listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+# A broker's answer to ApiVersions (version 0, correlation id 7, no client id), not just anybody who listens there.
+answers() ( # PORT
+    exec 3<>"/dev/tcp/127.0.0.1/$1" || exit
+    printf '\0\0\0\12\0\22\0\0\0\0\0\7\377\377' >&3
+    [[ $(timeout 5 head -c 8 <&3 | od -An -tx1 -j 4) == " 00 00 00 07" ]]
+)
 
 start() {
     local dir=$1 port=$2 controller=${3:-$(($2 + 1))} libs format
@@ -47,7 +52,7 @@ start() {
     fi
     launch kafka "$dir" java -Xms256m -Xmx512m -XX:+UseG1GC -Djava.awt.headless=true \
         -cp "$libs/*" kafka.Kafka "$dir/server.properties"
-    wait_until kafka "$dir" "${KAFKA_PATIENCE:-60}" listens "$port"
+    wait_until kafka "$dir" "${KAFKA_PATIENCE:-60}" answers "$port"
     echo "kafka: ready on 127.0.0.1:$port"
 }
 

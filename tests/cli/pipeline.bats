@@ -33,14 +33,8 @@ run_input() { # TEXT NAME ARGUMENT...: as run_tool, with stdin
     err=$(<"$BATS_TEST_TMPDIR/err")
 }
 
-unused_port() { # one that nobody listens on, for as long as the test runs
-    /usr/bin/python3 -c 'import sys; sys.path.insert(0, sys.argv[1]); from stack import free_port; print(free_port())' \
-        "$root/tests/integration"
-}
-
 daemon_ends_cleanly() { # NAME ARGUMENT...: starts, is ready, and ends with 0 on SIGTERM
-    local name=$1 port pid tries=0
-    port=$(unused_port)
+    local name=$1 port=${UNUSED_PORTS% *} pid tries=0
     shift
     "$bin/$name" --admin-listen "127.0.0.1:$port" "$@" >"$BATS_TEST_TMPDIR/log" 2>&1 3>&- &
     pid=$!
@@ -196,7 +190,7 @@ daemon_ends_cleanly() { # NAME ARGUMENT...: starts, is ready, and ends with 0 on
 }
 
 @test "vote-ingest starts and ends cleanly: 0" {
-    daemon_ends_cleanly vote-ingest --listen "127.0.0.1:$(unused_port)"
+    daemon_ends_cleanly vote-ingest --listen "127.0.0.1:${UNUSED_PORTS#* }"
 }
 
 @test "vote-commit starts and ends cleanly: 0" {
@@ -204,7 +198,7 @@ daemon_ends_cleanly() { # NAME ARGUMENT...: starts, is ready, and ends with 0 on
 }
 
 @test "vote-notify starts and ends cleanly: 0" {
-    daemon_ends_cleanly vote-notify --listen "127.0.0.1:$(unused_port)"
+    daemon_ends_cleanly vote-notify --listen "127.0.0.1:${UNUSED_PORTS#* }"
 }
 
 @test "a daemon without its secret does not start: 78" {

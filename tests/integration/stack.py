@@ -24,20 +24,29 @@ SECRET = "a secret that is only for tests, 32+"
 KAFKA_ENV = {"KAFKA_PROPERTIES": "group.min.session.timeout.ms=1000", "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
 
 
-given_ports = set()
+leases = []  # kept until this process ends, and gone with it
+
+
+def lease_port(port):
+    """Whether the port is this process's now: nobody listens there, and no other test run was given it. A server takes
+    seconds from when its port is chosen to when it listens; until then an abstract socket of that name holds the place."""
+    lease = socket.socket(socket.AF_UNIX)
+    with socket.socket() as s:
+        try:
+            lease.bind(f"\0votepipe-test-port-{port}")
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            lease.close()
+            return False
+    leases.append(lease)
+    return True
 
 
 def free_port():
-    """A port that nobody listens on, below those that the system lends to outgoing connections: it stays free."""
+    """A port that nobody has, below those that the system lends to outgoing connections: it stays free."""
     while True:
         port = random.randrange(11000, 21000)
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in given_ports:
-            given_ports.add(port)
+        if lease_port(port):
             return port
 
 

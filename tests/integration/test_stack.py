@@ -8,22 +8,14 @@ import subprocess
 import pytest
 import requests
 
-from stack import SCRIPTS, reachable_directory, wait_until
+from stack import SCRIPTS, free_port, lease_port, reachable_directory, wait_until
 
 
 def free_base():
-    """The first of ten ports in a row that nobody has."""
-    for base in range(21000, 29000, 10):
-        sockets = [socket.socket() for _ in range(10)]
-        try:
-            for number, s in enumerate(sockets):
-                s.bind(("127.0.0.1", base + number))
+    """The first of ten ports in a row that nobody has, above those that are given singly and the bus of a Redis cluster."""
+    for base in range(31000, 32760, 10):
+        if all(lease_port(base + number) for number in range(10)):
             return base
-        except OSError:
-            continue
-        finally:
-            for s in sockets:
-                s.close()
     raise AssertionError("no ten free ports in a row")
 
 
@@ -104,6 +96,23 @@ def test_a_taken_port_is_named_with_who_has_it(reachable):
         port = s.getsockname()[1]
         start = subprocess.run([SCRIPTS + "/redis.sh", "start", str(reachable), str(port)], capture_output=True, text=True)
     assert start.returncode == 1 and f"redis: port {port} is taken by pid {os.getpid()}" in start.stderr
+
+
+def test_who_takes_the_port_while_kafka_starts_is_not_taken_for_it(reachable):
+    directory, port, controller = reachable / "kafka", free_port(), free_port()
+    start = subprocess.Popen([SCRIPTS + "/kafka.sh", "start", str(directory), str(port), str(controller)],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until((directory / "server.properties").exists, 30, "the ports are found free")
+    with socket.create_server(("127.0.0.1", port)):
+        output, errors = start.communicate(timeout=120)
+    assert start.returncode == 1 and "kafka: not ready" in errors and "ready on" not in output
+
+
+def test_two_test_runs_are_never_given_the_same_port():
+    port = free_port()
+    other = subprocess.run(["/usr/bin/python3", "-c", f"from stack import lease_port; print(lease_port({port}), lease_port({port}))"],
+                           capture_output=True, text=True, cwd=os.path.dirname(os.path.abspath(__file__)), check=True)
+    assert other.stdout == "False False\n"
 
 
 def only(directory, *names):
