@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # postgres.sh - a private Postgres: postgres.sh start DIR PORT | stop DIR | status DIR
-# User and database are `votepipe`, trusted on loopback. SPDX-License-Identifier: Apache-2.0
+# User and database are `votepipe`, trusted on loopback. POSTGRES_SETTINGS adds settings, of which the last one of a name
+# counts: POSTGRES_SETTINGS="shared_buffers=4GB max_wal_size=16GB". SPDX-License-Identifier: Apache-2.0
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=server.sh
@@ -29,7 +30,7 @@ choose_user() {
 }
 
 start() {
-    local dir=$1 port=$2 bin as
+    local dir=$1 port=$2 bin as settings
     if running_pid "$dir" >/dev/null; then echo "postgres: already running"; return; fi
     bin=$(bin_directory)
     mkdir -p "$dir/data"
@@ -43,8 +44,9 @@ start() {
             --data-checksums >initdb.log 2>&1 || { cat initdb.log >&2; die "postgres: initdb failed"; }
     fi
     rm -f data/postmaster.pid # of a server that was killed: running_pid has said it is gone
+    read -ra settings <<<"${POSTGRES_SETTINGS:-}"
     launch postgres "$dir" "${as[@]}" "$bin/postgres" -D "$dir/data" -p "$port" -c listen_addresses=127.0.0.1 \
-        -c unix_socket_directories= -c fsync=on -c max_connections=200 -c shared_buffers=128MB
+        -c unix_socket_directories= -c fsync=on -c max_connections=200 -c shared_buffers=128MB "${settings[@]/#/-c}"
     wait_until postgres "$dir" 30 "$bin/pg_isready" -h 127.0.0.1 -p "$port"
     "$bin/createdb" -h 127.0.0.1 -p "$port" -U votepipe votepipe 2>>"$dir/createdb.log" || true
     echo "postgres: ready on 127.0.0.1:$port"

@@ -108,6 +108,18 @@ def test_who_takes_the_port_while_kafka_starts_is_not_taken_for_it(reachable):
     assert start.returncode == 1 and "kafka: not ready" in errors and "ready on" not in output
 
 
+def test_postgres_takes_settings_and_keeps_ours(reachable):
+    directory, port = str(reachable / "postgres"), free_port()
+    settings = {**os.environ, "POSTGRES_SETTINGS": "shared_buffers=64MB max_wal_size=2GB"}
+    try:
+        subprocess.run([SCRIPTS + "/postgres.sh", "start", directory, str(port)], check=True, timeout=60, env=settings)
+        shown = subprocess.run(["psql", f"postgresql://votepipe@127.0.0.1:{port}/votepipe", "-Atc", "show shared_buffers", "-c",
+                                "show max_wal_size", "-c", "show max_connections"], capture_output=True, text=True, check=True)
+        assert shown.stdout.split() == ["64MB", "2GB", "200"]
+    finally:
+        subprocess.run([SCRIPTS + "/postgres.sh", "stop", directory], check=True, timeout=60)
+
+
 def test_two_test_runs_are_never_given_the_same_port():
     port = free_port()
     other = subprocess.run(["/usr/bin/python3", "-c", f"from stack import lease_port; print(lease_port({port}), lease_port({port}))"],
