@@ -23,8 +23,9 @@ COMPLETIONS := $(TOOLS:%=$(BUILD)/completion/%)
 # What each part is made of. A tool links the parts it uses and no others.
 objects  = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
 BASE     := $(call objects,lib/base)
-HTTP     := $(call objects,lib/http)
-HTTP_LIBS := -luv -lhttp_parser
+TLS      := $(call objects,lib/tls)
+HTTP     := $(call objects,lib/http) $(TLS)
+HTTP_LIBS := -luv -lhttp_parser -lssl -lcrypto
 KAFKA    := $(call objects,lib/kafka) $(BUILD)/obj/lib/trace/context.o
 TRACE    := $(filter-out $(BUILD)/obj/lib/trace/context.o,$(call objects,lib/trace))
 REDIS    := $(call objects,lib/redis)
@@ -42,7 +43,7 @@ CHECK    := $(BUILD)/obj/lib/vote/consistency.o $(BUILD)/obj/lib/vote/consistenc
 KEYS     := $(BUILD)/gen/keys.o
 SOCKETIO_NET := lib/socketio/transport lib/socketio/connection lib/socketio/http lib/socketio/websocket
 SOCKETIO := $(filter-out $(SOCKETIO_NET:%=$(BUILD)/obj/%.o),$(call objects,lib/socketio))
-SOCKETIO_LIBS := $(HTTP_LIBS) -lwslay -lcrypto -lz
+SOCKETIO_LIBS := $(HTTP_LIBS) -lwslay -lz
 SOCKETIO_TRANSPORT := $(SOCKETIO_NET:%=$(BUILD)/obj/%.o)
 MIGRATIONS := $(BUILD)/gen/migrations.o
 
@@ -73,7 +74,7 @@ $(BUILD)/bin/vote-replay: $(call cmd,vote-replay) $(BASE) $(KAFKA) $(PG) $(VOTE)
 $(BUILD)/bin/vote-load: $(call cmd,vote-load) $(BASE) $(VOTE) $(EVENT) $(VOTES_CSV) $(TOKEN)
 	$(LINK) -lcurl -ljansson -ljwt $(LIBS)
 
-$(BUILD)/test/socketio: $(call objects,tests/socketio) $(BASE) $(SOCKETIO) $(SOCKETIO_TRANSPORT)
+$(BUILD)/test/socketio: $(call objects,tests/socketio) $(BASE) $(SOCKETIO) $(SOCKETIO_TRANSPORT) $(TLS)
 	$(LINK) $(SOCKETIO_LIBS) -ljansson $(LIBS)
 
 # The load of the fan-out bench, and the limits that the benches compare with.
@@ -109,17 +110,17 @@ $(BUILD)/completion/%: $(BUILD)/bin/%
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 # Unit tests: one program a module, each links only what it tests.
-TESTED := $(BASE) $(KAFKA) $(filter-out %/exporter.o %/collector.o,$(TRACE)) $(VOTE) $(EVENT) $(FILTER) $(VOTES_CSV) $(TOKEN) $(SOCKETIO) \
+TESTED := $(BASE) $(TLS) $(KAFKA) $(filter-out %/exporter.o %/collector.o,$(TRACE)) $(VOTE) $(EVENT) $(FILTER) $(VOTES_CSV) $(TOKEN) $(SOCKETIO) \
     $(BUILD)/obj/lib/http/message.o $(BUILD)/obj/cmd/vote-ingest/vote_body.o \
     $(BUILD)/obj/cmd/vote-notify/project_ids.o $(BUILD)/obj/lib/redis/slot.o \
     $(patsubst %,$(BUILD)/obj/cmd/vote-invalidate/%.o,template progress dirty target)
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 $(BUILD)/unit/%: tests/unit/%.c $(TESTED)
-	@mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lrdkafka -lhttp_parser -ljansson -ljwt -lz $(LIBS)
+	@mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lrdkafka -lhttp_parser -lssl -lcrypto -ljansson -ljwt -lz $(LIBS)
 
 # Fuzz targets: in build/unit each replays its seed corpus, in build/fuzz/bin libFuzzer drives it.
 FUZZ_SECONDS ?= 60
-FUZZ_LIBS    := -lrdkafka -lhttp_parser -ljansson -ljwt -lcrypto -lz $(LIBS)
+FUZZ_LIBS    := -lrdkafka -lhttp_parser -lssl -lcrypto -ljansson -ljwt -lz $(LIBS)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS      := $(FUZZ_TARGETS:%=$(BUILD)/unit/%)
 FUZZERS      := $(FUZZ_TARGETS:%=$(BUILD)/bin/%)

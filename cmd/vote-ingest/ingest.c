@@ -204,6 +204,8 @@ static void ingest_probe(struct ingest *ingest)
 static bool ingest_open(struct ingest *ingest, struct error *error)
 {
     const struct ingest_config *config = ingest->config;
+    if (!tls_context_open(&ingest->tls, &config->tls, error))
+        return false;
     const struct http_settings settings = {.listen = config->listen,
                                            .threads = (int)config->threads,
                                            .connections_max = (int)config->connections_max,
@@ -211,6 +213,7 @@ static bool ingest_open(struct ingest *ingest, struct error *error)
                                            .routes = ingest_routes,
                                            .route_count = ingest_route_count,
                                            .cors_origins = config->cors_origins,
+                                           .tls = ingest->tls,
                                            .context = ingest,
                                            .refuse = problem_refuse};
     return tracer_open(&ingest->tracer, &config->trace, ingest->admin.metrics, ingest->log,
@@ -226,6 +229,7 @@ static void ingest_attend(struct ingest *ingest)
     admin_beat(&ingest->admin);
     ingest_probe(ingest);
     totals_flush(ingest);
+    tls_context_renew(ingest->tls, ingest->log);
 }
 
 static void ingest_serve(struct ingest *ingest, struct stop *stop)
@@ -313,6 +317,7 @@ bool ingest_run(void *config, const struct options *options, struct log *log, st
     redis_close(ingest->redis);
     tracer_close(ingest->tracer);
     admin_stop(&ingest->admin);
+    tls_context_close(ingest->tls);
     ingest_free(ingest);
     stop_close(&stop);
     return opened;

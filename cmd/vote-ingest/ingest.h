@@ -13,6 +13,7 @@
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "redis/redis.h"
+#include "tls/tls.h"
 #include "trace/trace.h"
 #include "vote-ingest/breaker.h"
 #include "vote/event.h"
@@ -28,6 +29,7 @@ enum { BODY_MAX_BYTES = 16 * 1024, LOAD_LOCKS = 64, TOUCH_SLOTS = 4096, IDEMPOTE
 struct ingest_config {
     const char *listen;
     const char *admin_listen;
+    struct tls_config tls;
     struct token_config tokens;
     const char *cors_origins;
     const char *web_root;   /* NULL: no page */
@@ -68,6 +70,7 @@ struct ingest {
     struct log *log;
     struct admin admin;
     struct admin_check *kafka_check, *redis_check, *postgres_check;
+    struct tls_context *tls; /* NULL: the API is served in plain */
     struct http_server *http;
     struct files *page; /* NULL: none */
     struct ingest_metrics metrics;

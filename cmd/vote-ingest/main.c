@@ -8,6 +8,7 @@ int main(int argc, char **argv)
     struct ingest_config config = {0};
     const struct option_set sets[] = {
         {"Service", ingest_options, ingest_option_count, &config},
+        {"TLS", tls_options, TLS_OPTION_COUNT, &config.tls},
         {"Stop", drain_options, DRAIN_OPTION_COUNT, &config.drain},
         {"Tokens", token_check_options, TOKEN_CHECK_OPTION_COUNT, &config.tokens},
         {"Kafka", kafka_options, KAFKA_OPTION_COUNT, &config.kafka},

@@ -8,6 +8,7 @@ int main(int argc, char **argv)
     struct notify_config config = {0};
     const struct option_set sets[] = {
         {"Service", notify_options, notify_option_count, &config},
+        {"TLS", tls_options, TLS_OPTION_COUNT, &config.tls},
         {"Stop", drain_options, DRAIN_OPTION_COUNT, &config.drain},
         {"Socket.IO", sio_options, SIO_OPTION_COUNT, &config.sio},
         {"Tokens", token_check_options, TOKEN_CHECK_OPTION_COUNT, &config.tokens},

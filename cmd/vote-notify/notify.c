@@ -73,6 +73,7 @@ static void notify_on_second(uv_timer_t *timer)
     atomic_store(&notify->kafka_check->ready, feed_is_up(notify->feed));
     atomic_store(&notify->postgres_check->ready, lookup_is_up(notify->lookup));
     notify_metrics_tell(notify->metrics, sio_server_stats(notify->server));
+    tls_context_renew(notify->tls, notify->log);
     if (++notify->seconds % EXPIRE_EVERY == 0)
         clients_expire(notify);
 }
@@ -153,8 +154,9 @@ static bool notify_serve(struct notify *notify, struct error *error)
     const struct notify_config *config = notify->config;
     if (!tracer_open(&notify->tracer, &config->trace, notify->admin.metrics, notify->log, error) ||
         !admin_start(&notify->admin, config->admin_listen, error) ||
+        !tls_context_open(&notify->tls, &config->tls, error) ||
         !sio_transport_open(&notify->transport, notify->server, &notify->loop, config->listen,
-                            error))
+                            notify->tls, error))
         return false;
     LOG_EVENT(notify->log, LOG_INFO, "listening", LOG_STR("address", config->listen),
               LOG_STR("admin", config->admin_listen));
@@ -190,6 +192,7 @@ static void notify_free(struct notify *notify)
     lookup_close(notify->lookup);
     handles_close(notify);
     sio_transport_close(notify->transport);
+    tls_context_close(notify->tls);
     sio_server_free(notify->server);
     uv_run(&notify->loop, UV_RUN_DEFAULT);
     tracer_close(notify->tracer);

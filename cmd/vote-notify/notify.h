@@ -6,15 +6,16 @@
 #ifndef NOTIFY_H
 #define NOTIFY_H
 
-#include "http/admin.h"
 #include "base/log.h"
 #include "base/option.h"
 #include "base/stop.h"
 #include "base/table.h"
+#include "http/admin.h"
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "socketio/socketio.h"
 #include "socketio/transport.h"
+#include "tls/tls.h"
 #include "trace/trace.h"
 #include "vote/event.h"
 #include "vote/token_cache.h"
@@ -25,6 +26,7 @@
 struct notify_config {
     const char *listen;
     const char *admin_listen;
+    struct tls_config tls;
     int64_t conflate_us;
     int64_t subscriptions_max;
     int64_t database_timeout_us;
@@ -122,6 +124,7 @@ struct notify {
     uint64_t seconds;
     struct sio_server *server;
     struct sio_namespace *everyone;
+    struct tls_context *tls; /* NULL: in plain */
     struct sio_transport *transport;
     struct feed *feed;
     struct lookup *lookup;

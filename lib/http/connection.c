@@ -22,6 +22,18 @@ static void connection_count(struct connection *connection, bool is_counted)
     connection->is_counted = is_counted;
 }
 
+/* What is to be sent, as it is sent. */
+static bool connection_seal(struct connection *connection, struct buf *out)
+{
+    struct buf sealed = {0};
+    if (!connection->tls)
+        return true;
+    bool is_sealed = tls_seal(connection->tls, out->data, out->size, &sealed);
+    buf_free(out);
+    *out = sealed;
+    return is_sealed;
+}
+
 /* --- The end --------------------------------------------------------------------------------- */
 
 /* A handler that still has the request is waited for: its answer goes nowhere. */
@@ -33,6 +45,7 @@ static void connection_free(struct connection *connection)
     message_free(&connection->message);
     buf_free(&connection->pending);
     buf_free(&connection->out);
+    tls_free(connection->tls);
     free(connection);
 }
 
@@ -57,10 +70,26 @@ void connection_drop(struct connection *connection)
     uv_close((uv_handle_t *)&connection->tcp, on_closed);
 }
 
+/* Sends what is small and must not wait. False: the socket has not taken it. */
+static bool send_now(struct connection *connection, const struct buf *out)
+{
+    uv_buf_t whole = uv_buf_init(out->data, (unsigned)out->size);
+    return out->size == 0 ||
+           uv_try_write((uv_stream_t *)&connection->tcp, &whole, 1) == (int)out->size;
+}
+
 static void on_shut(uv_shutdown_t *request, int status)
 {
     (void)status;
     free(request);
+}
+
+static void say_goodbye(struct connection *connection)
+{
+    struct buf out = {0};
+    tls_finish(connection->tls, &out);
+    send_now(connection, &out); /* or not: the answer before it has its own end */
+    buf_free(&out);
 }
 
 /* Ends our side, and hears the peer out for a little, so that it reads our answer and no reset (RFC
@@ -71,6 +100,8 @@ static void connection_finish(struct connection *connection)
     if (!request)
         abort();
     connection->is_deaf = true;
+    if (connection->tls)
+        say_goodbye(connection);
     wait_at_most(connection, &connection->server->closings, FINISH_US);
     if (uv_shutdown(request, (uv_stream_t *)&connection->tcp, on_shut)) {
         free(request);
@@ -92,12 +123,14 @@ static void connection_dispatch(struct connection *connection)
 static void invite_body(struct connection *connection)
 {
     static const char INTERIM[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    uv_buf_t piece = uv_buf_init((char *)INTERIM, sizeof INTERIM - 1);
+    struct buf out = {0};
     if (!connection->message.wants_continue || connection->message.state != MESSAGE_BODY)
         return;
     connection->message.wants_continue = false;
-    if (uv_try_write((uv_stream_t *)&connection->tcp, &piece, 1) != (int)piece.len)
+    buf_text(&out, INTERIM);
+    if (!connection_seal(connection, &out) || !send_now(connection, &out))
         connection_drop(connection);
+    buf_free(&out);
 }
 
 /* Reads on until a request is there, or nothing more is; returns how much was taken. */
@@ -141,8 +174,37 @@ static void on_end(struct connection *connection)
         return; /* goes on when that is done */
     if (connection->is_deaf)
         connection_drop(connection);
+    else if (connection->message.state == MESSAGE_EMPTY)
+        connection_finish(connection);
     else
         connection_break(connection);
+}
+
+static bool connection_take(void *owner, const char *data, size_t size)
+{
+    struct connection *connection = owner;
+    size_t taken = 0;
+    if (!connection->in_hand && !connection->is_writing)
+        taken = connection_feed(connection, data, size);
+    if (!connection->is_deaf && taken < size)
+        put_pending(connection, data + taken, size - taken);
+    return !connection->is_deaf && !uv_is_closing((uv_handle_t *)&connection->tcp);
+}
+
+/* What TLS itself has to send leaves at once, or before the rest of an answer's next. */
+static void connection_decrypt(struct connection *connection, const char *data, size_t size)
+{
+    struct buf out = {0};
+    bool may_come = tls_receive(connection->tls, data, size, connection_take, connection);
+    if (uv_is_closing((uv_handle_t *)&connection->tcp))
+        return;
+    if (!connection->is_writing)
+        tls_pending(connection->tls, &out);
+    if (!send_now(connection, &out))
+        connection_drop(connection);
+    else if (!may_come)
+        on_end(connection);
+    buf_free(&out);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
@@ -153,11 +215,10 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
     } else if (size < 0) {
         connection_drop(connection);
     } else if (!connection->is_deaf && size > 0) {
-        size_t taken = 0;
-        if (!connection->in_hand && !connection->is_writing)
-            taken = connection_feed(connection, buffer->base, (size_t)size);
-        if (!connection->is_deaf && taken < (size_t)size)
-            put_pending(connection, buffer->base + taken, (size_t)size - taken);
+        if (connection->tls)
+            connection_decrypt(connection, buffer->base, (size_t)size);
+        else
+            connection_take(connection, buffer->base, (size_t)size);
     }
 }
 
@@ -197,7 +258,8 @@ static void connection_go_on(struct connection *connection)
 {
     struct http_server *server = connection->server;
     buf_recycle(&connection->out, BUF_KEPT);
-    if (!connection->message.keeps_alive || atomic_load(&server->is_stopping)) {
+    bool is_last = connection->has_ended && connection->pending.size == 0;
+    if (is_last || !connection->message.keeps_alive || atomic_load(&server->is_stopping)) {
         connection_finish(connection);
         return;
     }
@@ -241,6 +303,10 @@ void connection_answer(struct connection *connection)
     }
     if (uv_is_closing((uv_handle_t *)&connection->tcp))
         return;
+    if (!connection_seal(connection, &connection->out)) {
+        connection_drop(connection);
+        return;
+    }
     uv_buf_t whole = uv_buf_init(connection->out.data, (unsigned)connection->out.size);
     int written = uv_try_write((uv_stream_t *)&connection->tcp, &whole, 1);
     if (written < 0 && written != UV_EAGAIN)
@@ -282,6 +348,8 @@ void connection_accept(struct http_server *server)
         return;
     }
     uv_tcp_nodelay(&connection->tcp, 1);
+    if (server->settings.tls)
+        connection->tls = tls_new(server->settings.tls);
     wait_at_most(connection, &server->requests, REQUEST_US);
     connection_listen(connection);
 }

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/workers.h"
+#include "tls/tls.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -56,6 +57,7 @@ struct http_settings {
     const struct http_route *routes;
     size_t route_count;
     const char *cors_origins; /* "*", or origins by comma; NULL: none (Fetch standard, CORS) */
+    struct tls_context *tls;  /* NULL: in plain */
     void *context;
     /* Answers 400, 404, 405 (with `allow`, the methods there are, or NULL) and 431. Must not wait.
      */

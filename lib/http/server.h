@@ -46,10 +46,11 @@ struct connection {
     struct connection *previous, *next;
     struct connection *done_next;
     struct deadline deadline;
+    struct tls *tls; /* NULL: in plain */
     struct message message;
     struct http_request request;
     struct buf pending; /* what came behind a request that is being answered */
-    struct buf out;     /* the answer: its handler's until http_done */
+    struct buf out;     /* the answer: its handler's until http_done, then as it is sent */
     uv_write_t write;   /* of what the socket did not take at once */
     bool is_counted;    /* in the server's in_hand */
     bool in_hand;       /* a handler has the request */

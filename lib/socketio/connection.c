@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SEALED_BYTES = 64 * 1024 }; /* are encrypted before the socket is asked to take them */
+
 /* What a socket did not take at once. */
 struct write {
     uv_write_t request; /* first */
@@ -57,6 +59,7 @@ static void on_closed(uv_handle_t *handle)
     transport->connection_count--;
     transport->handle_count--;
     buf_free(&connection->body);
+    tls_free(connection->tls);
     frame_reader_free(connection->reader);
     request_free(connection);
     free(connection);
@@ -125,10 +128,8 @@ static void write_later(struct connection *connection, const char *data, size_t 
     }
 }
 
-size_t connection_write_pieces(struct connection *connection, const uv_buf_t *pieces, size_t count)
+static size_t write_plain(struct connection *connection, const uv_buf_t *pieces, size_t count)
 {
-    if (connection->is_dead)
-        return count;
     int written = uv_try_write((uv_stream_t *)&connection->tcp, pieces, (unsigned)count);
     if (written < 0 && written != UV_EAGAIN) {
         connection_fail(connection);
@@ -143,6 +144,38 @@ size_t connection_write_pieces(struct connection *connection, const uv_buf_t *pi
     return gone + 1;
 }
 
+/* Whatever is encrypted must leave, in its order. */
+static void write_whole(struct connection *connection, const struct buf *out)
+{
+    uv_buf_t piece = uv_buf_init(out->data, (unsigned)out->size);
+    if (out->size > 0)
+        write_plain(connection, &piece, 1);
+}
+
+static size_t write_sealed(struct connection *connection, const uv_buf_t *pieces, size_t count)
+{
+    struct buf out = {0};
+    size_t gone = 0;
+    bool is_sealed = true;
+    while (is_sealed && gone < count && out.size < SEALED_BYTES) {
+        is_sealed = tls_seal(connection->tls, pieces[gone].base, pieces[gone].len, &out);
+        gone++;
+    }
+    write_whole(connection, &out);
+    buf_free(&out);
+    if (!is_sealed)
+        connection_fail(connection);
+    return is_sealed ? gone : count;
+}
+
+size_t connection_write_pieces(struct connection *connection, const uv_buf_t *pieces, size_t count)
+{
+    if (connection->is_dead)
+        return count;
+    return connection->tls ? write_sealed(connection, pieces, count)
+                           : write_plain(connection, pieces, count);
+}
+
 void connection_write(struct connection *connection, const void *data, size_t size)
 {
     uv_buf_t piece = uv_buf_init((char *)data, (unsigned)size);
@@ -155,10 +188,20 @@ static void on_shut(uv_shutdown_t *request, int status)
     free(request);
 }
 
+static void say_goodbye(struct connection *connection)
+{
+    struct buf out = {0};
+    tls_finish(connection->tls, &out);
+    write_whole(connection, &out);
+    buf_free(&out);
+}
+
 void connection_finish(struct connection *connection)
 {
     uv_shutdown_t *request = server_allocate(sizeof *request);
     connection->is_closing = true;
+    if (connection->tls && !connection->is_dead)
+        say_goodbye(connection);
     connection_set_deadline(connection, &connection->transport->closings, FINISH_US);
     if (uv_shutdown(request, (uv_stream_t *)&connection->tcp, on_shut)) {
         free(request);
@@ -213,20 +256,44 @@ static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
     *buffer = uv_buf_init(connection->transport->read_buffer, READ_BYTES);
 }
 
+static bool connection_take(void *owner, const char *data, size_t size)
+{
+    struct connection *connection = owner;
+    size_t http = 0;
+    if (!connection->is_websocket)
+        http = http_read(connection, data, size);
+    if (connection->is_websocket)
+        websocket_read(connection, data + http, size - http);
+    return !connection->is_closing;
+}
+
+static void connection_decrypt(struct connection *connection, const char *data, size_t size)
+{
+    struct buf out = {0};
+    bool may_come = tls_receive(connection->tls, data, size, connection_take, connection);
+    if (connection->is_dead)
+        return;
+    if (!may_come)
+        tls_finish(connection->tls, &out);
+    else if (!connection->link.is_congested) /* or before what is sealed next */
+        tls_pending(connection->tls, &out);
+    write_whole(connection, &out);
+    buf_free(&out);
+    if (!may_come)
+        connection_close(connection);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 {
     struct connection *connection = stream->data;
-    size_t left = size > 0 ? (size_t)size : 0, http = 0;
-    if (size < 0) {
+    if (size < 0)
         connection_close(connection);
+    else if (connection->is_closing)
         return;
-    }
-    if (connection->is_closing)
-        return;
-    if (!connection->is_websocket)
-        http = http_read(connection, buffer->base, left);
-    if (connection->is_websocket)
-        websocket_read(connection, buffer->base + http, left - http);
+    else if (connection->tls)
+        connection_decrypt(connection, buffer->base, (size_t)size);
+    else
+        connection_take(connection, buffer->base, (size_t)size);
 }
 
 struct connection *connection_new(struct sio_transport *transport)
@@ -247,6 +314,8 @@ struct connection *connection_new(struct sio_transport *transport)
 void connection_start(struct connection *connection)
 {
     uv_tcp_nodelay(&connection->tcp, 1);
+    if (connection->transport->tls)
+        connection->tls = tls_new(connection->transport->tls);
     http_expect(connection);
     if (uv_read_start((uv_stream_t *)&connection->tcp, on_allocate, on_read))
         connection_close(connection);

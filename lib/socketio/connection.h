@@ -16,6 +16,7 @@ enum { READ_BYTES = 64 * 1024, FINISH_US = 2 * 1000 * 1000 };
 
 struct sio_transport {
     uv_loop_t *loop;
+    struct tls_context *tls; /* NULL: in plain */
     uv_tcp_t listener;
     uv_timer_t timer;
     uv_prepare_t turn_end; /* before the loop sleeps */
@@ -46,6 +47,7 @@ struct request {
 struct connection {
     struct sio_link link; /* first: the engine's links are connections */
     uv_tcp_t tcp;
+    struct tls *tls; /* NULL: in plain */
     struct sio_transport *transport;
     struct sio_server *server; /* whose path was asked for */
     struct connection *previous, *next;
@@ -78,8 +80,8 @@ void connection_address(const struct connection *connection, char address[ADDRES
 /* Writes all of it; what the socket does not take now is copied and goes on by itself. */
 void connection_write(struct connection *connection, const void *data, size_t size);
 
-/* Writes as many as the socket takes, and one more: what is left of that one goes on by itself.
- * Returns how many these are. */
+/* Writes as many as the socket takes, and one more: what is left of that one goes on by itself. In
+ * TLS it writes some, and what is left of them goes on by itself. Returns how many these are. */
 size_t connection_write_pieces(struct connection *connection, const uv_buf_t *pieces, size_t count);
 void connection_set_deadline(struct connection *connection, struct deadline_list *list,
                              int64_t duration_us);

@@ -131,7 +131,8 @@ void sio_transport_add(struct sio_transport *transport, struct sio_server *serve
 }
 
 bool sio_transport_open(struct sio_transport **opened, struct sio_server *server,
-                        struct uv_loop_s *loop, const char *listen, struct error *error)
+                        struct uv_loop_s *loop, const char *listen, struct tls_context *tls,
+                        struct error *error)
 {
     struct sockaddr_storage address;
     *opened = NULL;
@@ -139,6 +140,7 @@ bool sio_transport_open(struct sio_transport **opened, struct sio_server *server
     if (!listen_parse(listen, &address, error))
         return false;
     struct sio_transport *transport = transport_new(server, loop);
+    transport->tls = tls;
     int code = uv_tcp_bind(&transport->listener, (struct sockaddr *)&address, 0);
     if (!code)
         code = uv_listen((uv_stream_t *)&transport->listener, BACKLOG, on_connection);

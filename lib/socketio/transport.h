@@ -9,16 +9,17 @@
 
 #include "base/error.h"
 #include "socketio/socketio.h"
+#include "tls/tls.h"
 
 struct sio_transport;
 struct uv_loop_s;
 
 /* Listens on HOST:PORT (an IP address, [IPv6] in brackets, or nothing for all; port 0: any that is
  * free), ignores SIGPIPE, and serves `server` whenever the loop runs.
- * `server` and `loop` are borrowed until sio_transport_close. */
+ * `tls` NULL: in plain. `server`, `loop` and `tls` are borrowed until sio_transport_close. */
 bool sio_transport_open(struct sio_transport **transport, struct sio_server *server,
-                        struct uv_loop_s *loop, const char *listen, struct error *error)
-    __attribute__((warn_unused_result));
+                        struct uv_loop_s *loop, const char *listen, struct tls_context *tls,
+                        struct error *error) __attribute__((warn_unused_result));
 
 /* Serves another server, with a path of its own, on the same port. At most TRANSPORT_SERVERS_MAX.
  */

@@ -4,7 +4,8 @@
  * writev(2), from the bytes that all its clients share: a frame was made with its header in front,
  * which is the same for everybody, as servers do not mask. Only the rest of a frame that a socket
  * took in part is copied and waited for; until it has gone, later frames stay in the client's
- * queue, where newer ones may replace them. SPDX-License-Identifier: Apache-2.0 */
+ * queue, where newer ones may replace them. In TLS each client has them encrypted, 64 KiB ahead.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "base/base64.h"
 #include "socketio/connection.h"
 #include "socketio/deflate.h"

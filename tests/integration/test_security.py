@@ -53,7 +53,8 @@ def named_tests():
 def test_a_test_is_there(name):
     path, _, function = name.partition("::")
     text = source(path)
-    assert not function or f"def {function}(" in text or f"cmocka_unit_test({function})" in text
+    registered = rf"\bdef {function}\(|\b(cmocka_unit_test|WITH_\w+)\({function}\)"
+    assert not function or re.search(registered, text)
 
 
 def test_every_fuzz_target_guards_an_input():

@@ -9,6 +9,7 @@ import time
 import pytest
 import requests
 import websocket
+from secured import Certificates
 
 BINARY = os.environ.get("SOCKETIO_SERVER", "build/test/socketio")
 SEPARATOR = "\x1e"
@@ -17,13 +18,15 @@ SEPARATOR = "\x1e"
 class Server:
     """One test server; stopping it checks that it ends by itself and without a sanitizer's report."""
 
-    def __init__(self, *options):
-        self.process = subprocess.Popen([BINARY, "--port", "0", "--auth-delay", "0", *options],
+    def __init__(self, *options, certificates=None):
+        tls = ["--tls-cert", certificates.cert, "--tls-key", certificates.key] if certificates else []
+        self.ca = certificates and certificates.ca
+        self.process = subprocess.Popen([BINARY, "--port", "0", "--auth-delay", "0", *tls, *options],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.is_stopping = False
         self.port = int(self.process.stdout.readline())
-        self.http = f"http://127.0.0.1:{self.port}"
-        self.ws = f"ws://127.0.0.1:{self.port}"
+        self.http = f"http{'s' if certificates else ''}://127.0.0.1:{self.port}"
+        self.ws = f"ws{'s' if certificates else ''}://127.0.0.1:{self.port}"
 
     def terminate(self):
         """Asks it to stop, once: a second signal would end it in the middle."""
@@ -42,10 +45,10 @@ class Server:
         return f"{self.ws if transport == 'websocket' else self.http}{path}?{'&'.join(words)}"
 
     def get(self, timeout=5, headers=None, **query):
-        return requests.get(self.url(**query), timeout=timeout, headers=headers)
+        return requests.get(self.url(**query), timeout=timeout, headers=headers, verify=self.ca)
 
     def post(self, body, timeout=5, headers=None, **query):
-        return requests.post(self.url(**query), data=body, timeout=timeout, headers=headers)
+        return requests.post(self.url(**query), data=body, timeout=timeout, headers=headers, verify=self.ca)
 
     def polling_session(self, path="/socket.io/"):
         answer = self.get(path=path)
@@ -53,7 +56,7 @@ class Server:
         return json.loads(answer.text[1:])["sid"]
 
     def socket(self, path="/socket.io/", sid=None, **query):
-        return Socket(self.url(path=path, transport="websocket", sid=sid, **query))
+        return Socket(self.url(path=path, transport="websocket", sid=sid, **query), ca=self.ca)
 
     def stats(self):
         with self.connected() as socket:
@@ -72,8 +75,8 @@ class Server:
 class Socket:
     """A WebSocket; pings are answered unless asked otherwise."""
 
-    def __init__(self, url, answers_pings=True, timeout=5):
-        self.socket = websocket.create_connection(url, timeout=timeout)
+    def __init__(self, url, answers_pings=True, timeout=5, ca=None):
+        self.socket = websocket.create_connection(url, timeout=timeout, sslopt={"ca_certs": ca} if ca else None)
         self.answers_pings = answers_pings
         self.next_ack = 1000
 
@@ -140,6 +143,11 @@ def eventually(what, timeout=10):
 
 
 @pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    return Certificates(str(tmp_path_factory.mktemp("certificates")))
+
+
+@pytest.fixture(scope="session")
 def server():
     """With the settings of the protocol documents' suites."""
     server = Server()
@@ -160,8 +168,8 @@ def start():
     """Starts servers with options of their own."""
     servers = []
 
-    def launch(*options):
-        servers.append(Server(*options))
+    def launch(*options, **tls):
+        servers.append(Server(*options, **tls))
         return servers[-1]
 
     yield launch

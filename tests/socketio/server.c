@@ -24,6 +24,7 @@ struct test_config {
     const char *host;
     int64_t port;
     int64_t auth_delay_us;
+    struct tls_config tls;
     struct sio_config sio;
 };
 
@@ -66,6 +67,7 @@ static const struct option test_options[] = {
 
 struct test {
     uv_loop_t loop;
+    struct tls_context *tls; /* NULL: in plain */
     uv_signal_t sigterm;
     struct sio_config engine_config;
     struct sio_server *engine, *server;
@@ -393,6 +395,7 @@ static void test_free(struct test *test)
 {
     uv_close((uv_handle_t *)&test->sigterm, NULL);
     sio_transport_close(test->transport);
+    tls_context_close(test->tls);
     sio_server_free(test->server);
     sio_server_free(test->engine);
     test->server = NULL;
@@ -409,7 +412,9 @@ static bool run(void *pointer, const struct options *options, struct log *log, s
     signal(SIGPIPE, SIG_IGN);
     test_make(&test, config);
     snprintf(listen, sizeof listen, "%s:%d", config->host, (int)config->port);
-    bool is_open = sio_transport_open(&test.transport, test.server, &test.loop, listen, error);
+    bool is_open =
+        tls_context_open(&test.tls, &config->tls, error) &&
+        sio_transport_open(&test.transport, test.server, &test.loop, listen, test.tls, error);
     if (is_open)
         test_serve(&test);
     test_free(&test);
@@ -418,18 +423,19 @@ static bool run(void *pointer, const struct options *options, struct log *log, s
 
 int main(int argc, char **argv)
 {
-    struct test_config config;
+    struct test_config config = {0};
     const struct option_set sets[] = {
         {.title = "Settings",
          .options = test_options,
          .count = sizeof test_options / sizeof *test_options,
          .target = &config},
+        {"TLS", tls_options, TLS_OPTION_COUNT, &config.tls},
     };
     const struct tool tool = {.name = "socketio-test",
                               .purpose = "A Socket.IO server for tests; prints its port.",
                               .usage = "[--host ADDRESS] [--port PORT]",
                               .sets = sets,
-                              .set_count = 1,
+                              .set_count = sizeof sets / sizeof *sets,
                               .config = &config,
                               .run = run};
     return tool_run(&tool, argc, argv);

@@ -38,13 +38,14 @@ def modules():
 
 @pytest.mark.parametrize("package", ["socket.io-client", "socket.io-client-3"])
 @pytest.mark.parametrize("transports", ["polling", "websocket", "polling websocket"])
-@pytest.mark.parametrize("deflate", ["0", "1B"])
-def test_the_javascript_client_works(start, modules, package, transports, deflate):
-    server = start("--permessage-deflate", deflate)
+@pytest.mark.parametrize("deflate, is_secure", [("0", False), ("1B", False), ("0", True), ("1B", True)],
+                         ids=["plain", "plain deflate", "TLS", "TLS deflate"])
+def test_the_javascript_client_works(start, modules, certificates, package, transports, deflate, is_secure):
+    server = start("--permessage-deflate", deflate, certificates=certificates if is_secure else None)
     result = subprocess.run(
         ["node", os.path.join(HERE, "client.cjs"), server.http, package, *transports.split()],
-        env={**os.environ, "NODE_PATH": os.path.join(modules, "node_modules")}, timeout=60,
-        capture_output=True, text=True)
+        env={**os.environ, "NODE_PATH": os.path.join(modules, "node_modules"), "NODE_EXTRA_CA_CERTS": certificates.ca},
+        timeout=60, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
