@@ -72,13 +72,17 @@ run_cli() {
 }
 
 # Tests mostly wait: so three parts go side by side, each with servers of its own.
-run_part1() { run_pytest tests/integration/test_[a-m]*.py; }
-run_part2() { run_pytest tests/integration/test_[n-z]*.py; run_pytest tests/e2e; }
+run_part1() {
+    run_pytest tests/integration/test_[a-o]*.py
+    run_pytest tests/socketio
+    run_pytest tests/monitoring
+}
+run_part2() { run_pytest tests/integration/test_[p-z]*.py; run_pytest tests/e2e; }
 run_part3() {
     run_vitest
     run_cli
-    local directory
-    for directory in k8s socketio monitoring fault; do run_pytest "tests/$directory"; done
+    run_pytest tests/k8s
+    run_pytest tests/fault
 }
 
 interrupt() { local part; for part in "${parts[@]}"; do kill -INT -- "-$part" 2>/dev/null; done; }
