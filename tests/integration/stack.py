@@ -219,7 +219,9 @@ class Stack:
         return requests.get(self.url + path, headers={"Authorization": "Bearer " + token}, timeout=30)
 
     def status(self, token, request_id):
-        return self.get(token, "/api/votes/status/" + request_id).json()["data"]
+        answer = self.get(token, "/api/votes/status/" + request_id)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
 
     def wait_committed(self, token, request_id):
         def settled():
