@@ -148,6 +148,15 @@ def test_a_plan_that_was_made_for_empty_tables_is_right_for_full_ones(scratch, p
     assert 1 <= read["votes"] <= 2 and 1 <= read["projects"] <= 5, plan
 
 
+def test_the_ids_of_a_batch_are_searched_once_and_not_for_each_of_its_projects(scratch, project, user):
+    """Each search for one of many ids sorts them: whatever the planner prefers, it must be one for the batch."""
+    scratch.sql("set local enable_hashjoin = off; set local enable_mergejoin = off; set local enable_bitmapscan = off")
+    explain(scratch)
+    scratch.apply([(user, f"{project}-{n}", 1, 0, 1) for n in range(300)])
+    plan = "".join(scratch.connection.notices)
+    assert set(re.findall(r"loops=(\d+)\)\s+Index Cond: [^\n]*= ANY", plan)) == {"1"}, plan
+
+
 def test_the_request_whose_value_was_written_is_told(scratch, project, user):
     rows = scratch.apply([(user, project, 1, 0, 10), (user, project, -1, 1, 20), (user, project, 1, -1, 15),
                           (user + "-2", project, 1, 0, 30)])
