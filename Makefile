@@ -2,7 +2,7 @@
 #
 #   make up      set up everything that is missing, and run it     make down | status | logs | watch
 #   make test    set up everything that is missing, and pass every test
-#   make         only build                                        make asan | fuzz | bench | format | clean
+#   make         only build                                        make asan | fuzz | bench | flame | format | clean
 
 MAKEFLAGS += --no-builtin-rules
 BUILD    ?= build
@@ -189,6 +189,9 @@ soak: deps
 scale: deps deps-bench
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 tests/bench/scale.py $(BUILD)/scale
+flame: deps deps-bench
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/python3 tests/bench/flame.py $(BUILD)/flame
 
 # Pictures of the page for README, over a stack of their own; Inter is used where it is installed.
 screenshots: deps
@@ -210,6 +213,6 @@ format:
 clean:
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/gen $(BUILD)/man $(BUILD)/completion $(BUILD)/web $(BUILD)/unit $(BUILD)/test $(BUILD)/asan $(BUILD)/fuzz
 
-.PHONY: all web screenshots deps up down status logs watch test test-unit test-k8s test-dashboards image units asan fuzz fuzzers \
+.PHONY: all web screenshots deps up down status logs watch test test-unit test-k8s test-dashboards image units asan flame fuzz fuzzers \
     fanout storm bench soak scale tidy format clean
 .SECONDARY:
