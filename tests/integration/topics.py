@@ -1,7 +1,7 @@
 # topics.py - what is in the topics, read by a client that is not ours. SPDX-License-Identifier: Apache-2.0
 import json
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stack import wait_until
@@ -20,8 +20,17 @@ class Tail:
             self.next = self.ends()
         self.consumer.assign([TopicPartition(topic, p, offset) for p, offset in self.next.items()])
 
+    def bounds(self, partition):
+        """The partition's first offset and its end, or None: behind a restart of its broker it has no leader for a moment."""
+        try:
+            return self.consumer.get_watermark_offsets(TopicPartition(self.topic, partition), 10)
+        except KafkaException as error:
+            if error.args[0].code() not in (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE):
+                raise
+            return None
+
     def ends(self):
-        return {p: self.consumer.get_watermark_offsets(TopicPartition(self.topic, p), 10)[1] for p in self.next}
+        return {p: wait_until(lambda: self.bounds(p), 20, "a leader")[1] for p in self.next}
 
     def read(self):
         """Every record up to where the topic ends now, and not read before."""
