@@ -74,7 +74,6 @@ run_cli() {
 # Tests mostly wait: so three parts go side by side, each with servers of its own.
 run_part1() {
     run_pytest tests/integration/test_[a-o]*.py
-    run_pytest tests/socketio
     run_pytest tests/monitoring
 }
 run_part2() { run_pytest tests/integration/test_[p-z]*.py; run_pytest tests/e2e; }
@@ -82,6 +81,7 @@ run_part3() {
     run_vitest
     run_cli
     run_pytest tests/k8s
+    run_pytest tests/socketio
     run_pytest tests/fault
 }
 
