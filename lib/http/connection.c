@@ -96,17 +96,19 @@ static void say_goodbye(struct connection *connection)
  * 9112 section 9.6). */
 static void connection_finish(struct connection *connection)
 {
+    if (connection->tls)
+        say_goodbye(connection);
+    if (connection->has_ended) {
+        connection_drop(connection);
+        return;
+    }
     uv_shutdown_t *request = malloc(sizeof *request);
     if (!request)
         abort();
     connection->is_deaf = true;
-    if (connection->tls)
-        say_goodbye(connection);
     wait_at_most(connection, &connection->server->closings, FINISH_US);
     if (uv_shutdown(request, (uv_stream_t *)&connection->tcp, on_shut)) {
         free(request);
-        connection_drop(connection);
-    } else if (connection->has_ended) {
         connection_drop(connection);
     }
 }

@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 #include "base/workers.h"
-#include "tls/tls.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,6 +16,7 @@
 struct http_server;
 struct http_request;
 struct connection;
+struct tls_context;
 
 typedef void (*http_handler)(struct http_request *request);
 

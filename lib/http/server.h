@@ -9,6 +9,7 @@
 #include "base/deadline.h"
 #include "http/http.h"
 #include "http/message.h"
+#include "tls/tls.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

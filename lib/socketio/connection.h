@@ -5,6 +5,7 @@
 
 #include "socketio/engine.h"
 #include "socketio/transport.h"
+#include "tls/tls.h"
 
 #include <http_parser.h>
 #include <uv.h>

@@ -9,9 +9,9 @@
 
 #include "base/error.h"
 #include "socketio/socketio.h"
-#include "tls/tls.h"
 
 struct sio_transport;
+struct tls_context;
 struct uv_loop_s;
 
 /* Listens on HOST:PORT (an IP address, [IPv6] in brackets, or nothing for all; port 0: any that is

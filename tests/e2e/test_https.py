@@ -9,10 +9,9 @@ from stack import free_port
 @pytest.fixture
 def site(stack, tmp_path):
     files, api_port, notify_port = Certificates(str(tmp_path)), free_port(), free_port()
-    tls = ("--tls-cert", files.cert, "--tls-key", files.key)
     url, notify_url = f"https://127.0.0.1:{api_port}", f"https://127.0.0.1:{notify_port}"
-    tools = [stack.tool("vote-notify", "--listen", f"127.0.0.1:{notify_port}", "--cors-origins", url, *tls),
-             stack.ingest(api_port, "--web-root", WEB, "--notify-url", notify_url, "--dev-tokens", *tls)]
+    tools = [stack.tool("vote-notify", "--listen", f"127.0.0.1:{notify_port}", "--cors-origins", url, *files.flags),
+             stack.ingest(api_port, "--web-root", WEB, "--notify-url", notify_url, "--dev-tokens", *files.flags)]
     for tool in tools:
         tool.start()
     yield url

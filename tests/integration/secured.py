@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import ssl
 import subprocess
 
 import psycopg2
@@ -46,6 +47,17 @@ class Certificates:
 
     def path(self, name):
         return os.path.join(self.directory, name)
+
+    @property
+    def flags(self):
+        """What a daemon of ours serves TLS with."""
+        return ["--tls-cert", self.cert, "--tls-key", self.key]
+
+    def trust(self):
+        """A client's context that knows the authority, and takes no cut for the end of a connection."""
+        trust = ssl.create_default_context(cafile=self.ca)
+        trust.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+        return trust
 
     @staticmethod
     def run(*command):

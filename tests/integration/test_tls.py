@@ -145,16 +145,11 @@ class Listener:
     def __init__(self, secured, name, directory):
         self.files = Certificates(str(directory))
         self.address = ("127.0.0.1", free_port())
-        self.tool = secured.tool(name, "--listen", "%s:%d" % self.address, "--tls-cert", self.files.cert, "--tls-key", self.files.key,
+        self.tool = secured.tool(name, "--listen", "%s:%d" % self.address, *self.files.flags,
                                  *(["--rate-limit", "0"] if name == "vote-ingest" else [])).start()
 
-    def trust(self):
-        trust = ssl.create_default_context(cafile=self.files.ca)
-        trust.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
-        return trust
-
     def connect(self, trust=None, **options):
-        trust = trust or self.trust()
+        trust = trust or self.files.trust()
         return trust.wrap_socket(socket.create_connection(self.address, timeout=30), server_hostname="127.0.0.1", **options)
 
     def serial(self):
@@ -224,7 +219,7 @@ def test_who_speaks_no_tls_or_an_old_one_is_not_answered(listener):
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_both_versions_that_are_left_are_spoken(listener, version):
-    trust = listener.trust()
+    trust = listener.files.trust()
     trust.minimum_version = trust.maximum_version = version
     with listener.connect(trust) as client:
         client.sendall(b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -269,7 +264,7 @@ def test_who_has_a_bad_token_is_told_so(secured, https, project, algorithm):
 def test_who_ends_its_side_behind_a_request_is_answered_and_told_the_end(https):
     """Each side of TLS ends by itself (RFC 8446 section 6.1)."""
     incoming, outgoing, answer = ssl.MemoryBIO(), ssl.MemoryBIO(), b""
-    client = https.trust().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    client = https.files.trust().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
     with socket.create_connection(https.address, timeout=30) as plain:
         def carry(step):
             while True:
@@ -334,7 +329,7 @@ def test_who_does_not_finish_the_handshake_is_closed(listener):
 
 
 def test_a_renewed_certificate_is_used_without_a_restart(listener, tmp_path):
-    before, trust, renewed = listener.serial(), listener.trust(), Certificates(str(tmp_path))
+    before, trust, renewed = listener.serial(), listener.files.trust(), Certificates(str(tmp_path))
     for name in ("ca.pem", "server.pem"):
         os.replace(renewed.path(name), listener.files.path(name))
     wait_until(lambda: len(listener.warnings()) == 1, 20, "a certificate without its key is told")

@@ -1,5 +1,6 @@
 # conftest.py - the test server, and the small clients that speak to it by hand.
 # SPDX-License-Identifier: Apache-2.0
+import functools
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ class Server:
     """One test server; stopping it checks that it ends by itself and without a sanitizer's report."""
 
     def __init__(self, *options, certificates=None):
-        tls = ["--tls-cert", certificates.cert, "--tls-key", certificates.key] if certificates else []
+        tls = certificates.flags if certificates else []
         self.ca = certificates and certificates.ca
         self.process = subprocess.Popen([BINARY, "--port", "0", "--auth-delay", "0", *tls, *options],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -175,3 +176,9 @@ def start():
     yield launch
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(params=["plain", "TLS"])
+def start_both(request, start, certificates):
+    """As `start`, for a test that is to hold without TLS and with it."""
+    return functools.partial(start, certificates=certificates if request.param == "TLS" else None)

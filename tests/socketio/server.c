@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/tool.h"
 #include "socketio/transport.h"
+#include "tls/tls.h"
 
 #include <dirent.h>
 #include <stdio.h>

@@ -351,8 +351,8 @@ def test_a_newer_value_replaces_one_that_waits(start):
         assert server.stats()["conflated"] == 4000 - len(numbers)
 
 
-def test_a_slow_client_is_closed_and_the_others_do_not_wait(start):
-    server = start("--queue-bytes", "100KiB", "--ping-interval", "20s")
+def test_a_slow_client_is_closed_and_the_others_do_not_wait(start_both):
+    server = start_both("--queue-bytes", "100KiB", "--ping-interval", "20s")
     with server.connected() as slow, server.connected() as fast:
         slow.call("join", "room")
         for _ in range(40):
