@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import requests
 
-from stack import SCRIPTS, free_port, lease_port, reachable_directory, wait_until
+from stack import ROOT, SCRIPTS, free_port, lease_port, reachable_directory, wait_until
 
 
 def free_base():
@@ -139,6 +139,12 @@ def test_without_java_it_says_so(tmp_path):
     start = subprocess.run([SCRIPTS + "/kafka.sh", "start", str(tmp_path / "kafka"), "1"], capture_output=True,
                            text=True, env={"PATH": path})
     assert start.returncode == 1 and "no Java is installed" in start.stderr
+
+
+def test_without_node_the_page_is_left_out_and_the_build_goes_on(tmp_path):
+    path = only(tmp_path, "bash", "dirname", "env")
+    build = subprocess.run([os.path.join(ROOT, "lib", "web", "build.sh")], capture_output=True, text=True, env={"PATH": path})
+    assert build.returncode == 0 and build.stderr == "  web  the page is left out: node is not installed\n" and build.stdout == ""
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to become nobody")
