@@ -86,7 +86,8 @@ def wait_applied(stack, seconds=60):
 
 def make_topic(stack, name, partitions=3):
     admin = AdminClient({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"]})
-    admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
+    kept = {"retention.ms": "-1"}  # records of any time, which a test gives them
+    admin.create_topics([NewTopic(name, partitions, 1, config=kept)])[name].result(30)
 
     def is_known():
         found = admin.list_topics(name, 10).topics[name].partitions.values()
