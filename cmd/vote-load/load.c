@@ -41,7 +41,7 @@ const struct option load_options[] = {
     {.name = "retry-for", .type = OPTION_DURATION, AT(retry_for_us), .preset = "60s",
      .argument = "DURATION", .flags = OPTION_FLAG_ONLY, .summary = "then a vote counts as refused"},
     {.name = "verify", .type = OPTION_SWITCH, AT(verify), .flags = OPTION_FLAG_ONLY,
-     .summary = "wait for the commits, compare the file's counts"},
+     .summary = "wait for the commits, compare what stands"},
     {.name = "verify-timeout", .type = OPTION_DURATION, AT(verify_timeout_us), .preset = "60s",
      .argument = "DURATION", .flags = OPTION_FLAG_ONLY, .summary = "longest wait for the commits"},
     {.name = "format", .type = OPTION_CHOICE, AT(format), .preset = "text", .argument = "FORMAT",
@@ -123,9 +123,6 @@ static bool load_settle_config(struct load_config *config, struct error *error)
     if (end == config->hot_text || *end || config->hot < 0 || config->hot > 1)
         return error_set(error, ERROR_USAGE, "--hot: \"%s\" is not a fraction from 0 to 1",
                          config->hot_text);
-    if (config->verify && !config->file)
-        return error_set(error, ERROR_USAGE,
-                         "--verify needs --file: a mix is not the projects' only voter");
     if (!config->file && !config->duration_us)
         config->duration_us = MIX_DURATION_US;
     return true;

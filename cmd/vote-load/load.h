@@ -87,8 +87,9 @@ bool sender_run(const struct load_config *config, struct plan *plan, struct toke
                 struct stop *stop, struct outcome *outcome, struct error *error)
     __attribute__((warn_unused_result));
 
-/* Waits for the commits and compares each project's counts with the plan's; prints what differs.
- * A stop ends the waiting: what is not right by then differs. */
+/* Waits for the commits and compares what stands with the plan: each project's counts with a
+ * file's, each user's own votes with a mix's; prints what differs. A stop ends the waiting: what is
+ * not right by then differs. */
 bool verify_run(const struct load_config *config, const struct plan *plan, struct tokens *tokens,
                 const struct outcome *outcome, struct stop *stop, struct error *error)
     __attribute__((warn_unused_result));

@@ -50,7 +50,8 @@ struct sender {
     struct slot *slots;
     uint32_t *ready; /* votes whose predecessor was just answered */
     size_t ready_count, ready_capacity;
-    size_t cursor; /* the first vote of the plan not looked at */
+    size_t cursor;  /* the first vote of the plan not looked at */
+    size_t blocked; /* votes before it that wait for their predecessor */
     size_t active, started;
     int64_t start_us, shown_us;
     bool ending, reached;
@@ -132,14 +133,15 @@ static void slot_start(struct sender *sender, struct slot *slot, uint32_t at)
     slot_send(sender, slot);
 }
 
-/* The next vote that may be sent now, or NO_VOTE. */
+/* The next vote that may be sent now, or NO_VOTE. The mix is not planned further while a chunk of
+ * it waits: of few users and projects, all may have a vote under way. */
 static uint32_t sender_next(struct sender *sender)
 {
     struct plan *plan = sender->plan;
     if (sender->ready_count)
         return sender->ready[--sender->ready_count];
     for (;;) {
-        if (sender->cursor == plan->count && !sender->config->file)
+        if (sender->cursor == plan->count && !sender->config->file && sender->blocked < MIX_CHUNK)
             plan_add_mix(plan, sender->config, MIX_CHUNK);
         if (sender->cursor == plan->count)
             return NO_VOTE;
@@ -147,6 +149,7 @@ static uint32_t sender_next(struct sender *sender)
         if (vote->before == NO_VOTE || plan->votes[vote->before].state >= ACCEPTED)
             return (uint32_t)(sender->cursor - 1);
         vote->state = BLOCKED;
+        sender->blocked++;
     }
 }
 
@@ -165,6 +168,7 @@ static void slot_finish(struct sender *sender, struct slot *slot, enum vote_stat
             abort();
     }
     sender->ready[sender->ready_count++] = vote->after;
+    sender->blocked--;
 }
 
 static void slot_accepted(struct sender *sender, struct slot *slot)
@@ -174,7 +178,7 @@ static void slot_accepted(struct sender *sender, struct slot *slot)
     json_t *answer = json_loadb(slot->answer.data, slot->answer.size, 0, NULL);
     const char *id =
         json_string_value(json_object_get(json_object_get(answer, "data"), "request_id"));
-    if (sender->config->file && id && request_id_is_valid(id, strlen(id))) {
+    if (sender->config->verify && id && request_id_is_valid(id, strlen(id))) {
         snprintf(outcome->last_request[vote->project], REQUEST_ID_SIZE, "%s", id);
         outcome->last_user[vote->project] = vote->user;
     }
@@ -225,8 +229,9 @@ static void slot_answered(struct sender *sender, struct slot *slot, CURLcode cod
         slot_accepted(sender, slot);
         return;
     }
+    bool never_there = sender->ending && !sender->reached;
     bool again = status == 0 || status == 429 || status == 503 || status == 409;
-    if (!again || now_us - slot->first_us > sender->config->retry_for_us) {
+    if (!again || never_there || now_us - slot->first_us > sender->config->retry_for_us) {
         slot_refused(sender, slot, status);
         /* A server that was never there is not waited for once more by each vote. */
         sender->ending = sender->ending || !sender->reached;
@@ -305,7 +310,8 @@ static void sender_loop(struct sender *sender, struct stop *stop)
         if (asked || (duration_us && clock_mono_us() - sender->start_us >= duration_us))
             sender->ending = true;
         sender_fill(sender);
-        bool all_sent = sender->cursor == sender->plan->count && sender->ready_count == 0;
+        bool all_sent = sender->config->file && sender->cursor == sender->plan->count &&
+                        sender->ready_count == 0;
         if (asked > 1 || (sender->active == 0 && (sender->ending || all_sent)))
             break;
         curl_multi_perform(sender->multi, &running);
@@ -360,8 +366,9 @@ bool sender_run(const struct load_config *config, struct plan *plan, struct toke
     char shown[SECRET_SHOWN_SIZE];
     struct sender sender = {.config = config, .plan = plan, .tokens = tokens, .outcome = outcome};
     buf_format(&sender.url, "%s/api/votes", config->url);
-    outcome->last_request = calloc(plan->projects.count + 1, sizeof *outcome->last_request);
-    outcome->last_user = calloc(plan->projects.count + 1, sizeof *outcome->last_user);
+    size_t projects = config->file ? plan->projects.count : (size_t)config->projects;
+    outcome->last_request = calloc(projects + 1, sizeof *outcome->last_request);
+    outcome->last_user = calloc(projects + 1, sizeof *outcome->last_user);
     if (!outcome->last_request || !outcome->last_user)
         abort();
     sender.multi = curl_multi_init();

@@ -1,9 +1,11 @@
-/* verify.c - waits for the commits and compares every project's counts with the plan's.
+/* verify.c - waits for the commits and compares what stands with the plan: of a file every
+ * project's counts, of a mix each user's own votes, as others may vote on its projects.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "vote-load/load.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "vote/event.h"
 
 #include <curl/curl.h>
 #include <jansson.h>
@@ -11,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POLL_US = 50 * 1000, VERIFY_ANSWER_MAX = 1024 * 1024 };
+enum { POLL_US = 50 * 1000, VERIFY_ANSWER_MAX = 1024 * 1024, PROJECTS_AT_ONCE = 100 };
 
 struct counts {
     int64_t up, down;
@@ -24,6 +26,9 @@ struct verify {
     struct stop *stop;
     int stops; /* asked for before: during the sending */
     int64_t deadline_us;
+    const struct plan *plan;
+    struct tokens *tokens;
+    size_t checked, differing;
 };
 
 static size_t on_data(char *data, size_t size, size_t count, void *context)
@@ -62,13 +67,13 @@ static json_t *api_get(const struct verify *verify, const char *token, const cha
     return data;
 }
 
-/* Whether a later vote of the same chain was accepted: then that one counts. */
-static bool is_overtaken(const struct plan *plan, const struct planned_vote *vote)
+/* Whether it was accepted, and no later one of the same chain: then it counts. */
+static bool is_final(const struct plan *plan, const struct planned_vote *vote)
 {
     uint32_t at = vote->after;
     while (at != NO_VOTE && plan->votes[at].state != ACCEPTED)
         at = plan->votes[at].after;
-    return at != NO_VOTE;
+    return vote->state == ACCEPTED && at == NO_VOTE;
 }
 
 /* What the plan's votes that were accepted add up to: the last of each chain counts. */
@@ -79,7 +84,7 @@ static struct counts *plan_count(const struct plan *plan)
         abort();
     for (size_t i = 0; i < plan->count; i++) {
         const struct planned_vote *vote = &plan->votes[i];
-        if (vote->state != ACCEPTED || is_overtaken(plan, vote))
+        if (!is_final(plan, vote))
             continue;
         expected[vote->project].up += vote->value == 1;
         expected[vote->project].down += vote->value == -1;
@@ -140,6 +145,120 @@ static bool project_verify(const struct verify *verify, const char *project_id, 
     return false;
 }
 
+static void file_verify(struct verify *verify, const struct outcome *outcome)
+{
+    const struct plan *plan = verify->plan;
+    struct counts *expected = plan_count(plan);
+    for (uint32_t p = 0; p < plan->projects.count; p++) {
+        if (!outcome->last_request[p][0])
+            continue;
+        const char *token = tokens_get(verify->tokens, verify->config, plan, outcome->last_user[p]);
+        verify->checked++;
+        verify->differing += !project_verify(verify, plan->projects.text[p], token,
+                                             outcome->last_request[p], expected[p]);
+    }
+    printf("verified %zu projects, %zu differ\n", verify->checked, verify->differing);
+    free(expected);
+}
+
+/* The last accepted vote of each chain, one user's together; the caller frees the array. */
+static const struct planned_vote **plan_finals(const struct plan *plan, size_t *count)
+{
+    const struct planned_vote **finals = calloc(plan->count + 1, sizeof *finals);
+    size_t *first = calloc(plan->users.count + 1, sizeof *first);
+    if (!finals || !first)
+        abort();
+    for (size_t i = 0; i < plan->count; i++)
+        first[plan->votes[i].user + 1] += is_final(plan, &plan->votes[i]);
+    for (size_t user = 0; user < plan->users.count; user++)
+        first[user + 1] += first[user];
+    *count = first[plan->users.count];
+    for (size_t i = 0; i < plan->count; i++) {
+        if (is_final(plan, &plan->votes[i]))
+            finals[first[plan->votes[i].user]++] = &plan->votes[i];
+    }
+    free(first);
+    return finals;
+}
+
+/* What an answer of GET /api/votes/user says the vote on a project is; "?" when there was none. */
+static const char *vote_in(const json_t *data, const char *project_id)
+{
+    const char *found = data ? vote_type_name(VOTE_NONE) : "?";
+    size_t i;
+    json_t *vote;
+    json_array_foreach(json_object_get(data, "votes"), i, vote)
+    {
+        const char *id = json_string_value(json_object_get(vote, "project_id"));
+        const char *type = json_string_value(json_object_get(vote, "vote_type"));
+        if (id && type && !strcmp(id, project_id))
+            found = type;
+    }
+    return found;
+}
+
+/* How many of these votes of one user do not stand; prints them when `told`. */
+static size_t votes_differ(const struct verify *verify, const struct planned_vote *const *votes,
+                           size_t count, bool told)
+{
+    const struct plan *plan = verify->plan;
+    const char *token = tokens_get(verify->tokens, verify->config, plan, votes[0]->user);
+    size_t differing = 0;
+    struct buf path = {0};
+    buf_text(&path, "/api/votes/user");
+    for (size_t i = 0; i < count; i++)
+        buf_format(&path, "%s%s",
+                   i ? "," : "?project_ids=", plan->projects.text[votes[i]->project]);
+    json_t *data = api_get(verify, token, path.data);
+    for (size_t i = 0; i < count; i++) {
+        const char *project_id = plan->projects.text[votes[i]->project];
+        const char *found = vote_in(data, project_id);
+        const char *expected = vote_type_name((enum vote_type)votes[i]->value);
+        bool differs = strcmp(found, expected) != 0;
+        differing += differs;
+        if (differs && told)
+            printf("differs: %s on %s expected %s got %s\n", plan->users.text[votes[0]->user],
+                   project_id, expected, found);
+    }
+    json_decref(data);
+    buf_free(&path);
+    return differing;
+}
+
+/* Until the last vote of each project is committed. */
+static void mix_wait(struct verify *verify, const struct outcome *outcome)
+{
+    const struct plan *plan = verify->plan;
+    for (uint32_t p = 0; p < plan->projects.count; p++) {
+        const char *request = outcome->last_request[p];
+        if (!request[0] ||
+            wait_for_commit(verify,
+                            tokens_get(verify->tokens, verify->config, plan, outcome->last_user[p]),
+                            request))
+            continue;
+        printf("differs: %s (not committed in time)\n", plan->projects.text[p]);
+        verify->differing++;
+    }
+}
+
+static void mix_verify(struct verify *verify, const struct outcome *outcome)
+{
+    size_t size;
+    const struct planned_vote **finals = plan_finals(verify->plan, &verify->checked);
+    mix_wait(verify, outcome);
+    for (size_t from = 0; from < verify->checked; from += size) {
+        for (size = 1; size < PROJECTS_AT_ONCE && from + size < verify->checked; size++) {
+            if (finals[from + size]->user != finals[from]->user)
+                break;
+        }
+        while (votes_differ(verify, &finals[from], size, false) && verify_pause(verify))
+            continue;
+        verify->differing += votes_differ(verify, &finals[from], size, true);
+    }
+    printf("verified %zu votes, %zu differ\n", verify->checked, verify->differing);
+    free(finals);
+}
+
 bool verify_run(const struct load_config *config, const struct plan *plan, struct tokens *tokens,
                 const struct outcome *outcome, struct stop *stop, struct error *error)
 {
@@ -147,21 +266,16 @@ bool verify_run(const struct load_config *config, const struct plan *plan, struc
                             .config = config,
                             .stop = stop,
                             .stops = stop_asked(stop),
-                            .deadline_us = clock_mono_us() + config->verify_timeout_us};
-    struct counts *expected = plan_count(plan);
-    size_t differing = 0, checked = 0;
+                            .deadline_us = clock_mono_us() + config->verify_timeout_us,
+                            .plan = plan,
+                            .tokens = tokens};
     if (!verify.curl)
         abort();
-    for (uint32_t p = 0; p < plan->projects.count; p++) {
-        if (!outcome->last_request[p][0])
-            continue;
-        const char *token = tokens_get(tokens, config, plan, outcome->last_user[p]);
-        checked++;
-        differing += !project_verify(&verify, plan->projects.text[p], token,
-                                     outcome->last_request[p], expected[p]);
-    }
-    printf("verified %zu projects, %zu differ\n", checked, differing);
-    free(expected);
+    if (config->file)
+        file_verify(&verify, outcome);
+    else
+        mix_verify(&verify, outcome);
     curl_easy_cleanup(verify.curl);
-    return differing == 0 || error_set(error, ERROR_FOUND, "%zu projects differ", differing);
+    return verify.differing == 0 || error_set(error, ERROR_FOUND, "%zu %s differ", verify.differing,
+                                              config->file ? "projects" : "votes");
 }

@@ -31,6 +31,38 @@ def test_a_mix_is_accepted(stack):
     assert load.returncode == 0 and figures["accepted"] > 50 and figures["refused"] == 0
 
 
+@pytest.mark.parametrize("users, projects", ((2, 1), (5, 2), (300, 3)))
+def test_a_mix_of_few_is_sent_and_verified(stack, users, projects):
+    """Fewer users and projects than connections: all may have a vote under way; and others vote there, too."""
+    names = [f"p{n}" for n in range(1, projects + 1)]
+    stack.add_projects(*names)
+    stack.vote(stack.token("another"), "p1", "down", toggle=False)
+    for _ in range(2):
+        load = stack.run("vote-load", "--users", str(users), "--projects", str(projects), "--duration", "1s", "--verify", timeout=60)
+        assert load.returncode == 0, load.stdout + load.stderr
+        assert re.search(r"^verified [1-9]\d* votes, 0 differ$", load.stdout, re.M)
+
+
+def test_a_mix_that_does_not_stand_is_told(stack):
+    stack.add_projects("p1")
+    load = subprocess.Popen([BIN + "/vote-load", "--users", "3", "--projects", "1", "--duration", "2s", "--verify", "--verify-timeout", "1s"],
+                            env=stack.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: stack.sql("select count(*) from vote.log where user_id = 'u1' and project_id = 'p1' and committed_at > now() - interval '1 s'")
+               != [(0,)], 20, "it votes")
+    stack.main_commit.signal(signal.SIGSTOP)
+    try:
+        output, error = load.communicate(timeout=60)
+    finally:
+        stack.main_commit.signal(signal.SIGCONT)
+    assert load.returncode == 1 and "differs: p1 (not committed in time)" in output and "fatal: 1 votes differ" in error, output + error
+
+
+def test_a_mix_ends_with_its_time_where_no_server_is(stack):
+    began = time.monotonic()
+    load = stack.run("vote-load", "--users", "2", "--projects", "1", "--duration", "1s", "--url", "http://127.0.0.1:1", timeout=60)
+    assert load.returncode == 69 and time.monotonic() - began < 20
+
+
 def test_load_says_which_line_is_bad(stack, tmp_path):
     path = tmp_path / "votes.csv"
     path.write_text("timestamp,user_id,project_id,vote_type\n1,u1,p1,up\n2,u 1,p1,up\n")
