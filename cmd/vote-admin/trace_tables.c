@@ -60,7 +60,7 @@ void trace_ask_redis(struct trace *trace)
     redis_close(redis);
 }
 
-#define MS(column) "(extract(epoch from " column ") * 1000)::bigint"
+#define MS(column) "floor(extract(epoch from " column ") * 1000)::bigint"
 
 static const char ledger_sql[] =
     "select user_id, project_id, value, previous, action, seq, variant, outcome, reason, "

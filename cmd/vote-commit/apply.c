@@ -67,7 +67,7 @@ static void positions_advance(struct commit *commit, const struct batch *batch, 
 /* The columns of vote.apply and its kin. */
 #define RESULT_COLUMNS                                                                             \
     "select outcome, reason, replayed, standing, upvotes, downvotes, community_score, version, "   \
-    "       (extract(epoch from committed_at) * 1000)::bigint, written "
+    "       floor(extract(epoch from committed_at) * 1000)::bigint, written "
 
 /* Votes for each row of vote.votes that was written: what folding a batch has saved. */
 static void fold_count(struct commit_metrics *metrics, bool written)

@@ -34,7 +34,8 @@ enum column {
 static const char ledger_sql[] =
     "select l.request_id, l.user_id, l.project_id, l.value, l.previous, l.action, l.seq, "
     "       (extract(epoch from l.accepted_at) * 1000)::bigint, l.\"partition\", l.\"offset\", "
-    "       l.outcome, l.reason, (extract(epoch from l.committed_at) * 1000)::bigint, l.version, "
+    "       l.outcome, l.reason, floor(extract(epoch from l.committed_at) * 1000)::bigint, "
+    "l.version, "
     "       coalesce(v.value, 0), coalesce(p.upvotes, 0), coalesce(p.downvotes, 0), "
     "       coalesce(p.version, 0) "
     "  from vote.log l left join vote.projects p using (project_id) "

@@ -199,8 +199,12 @@ void api_get_leaderboard(struct http_request *http)
     struct token token;
     struct buf body = {0};
     struct error error;
+    struct buf problems = {0};
     int64_t limit;
-    if (!auth_check(http, &token) || !query_read_limit(http, LIMIT_PRESET, LIMIT_MAX, &limit))
+    if (!auth_check(http, &token))
+        return;
+    query_read_limit(http, LIMIT_PRESET, LIMIT_MAX, &limit, &problems);
+    if (!query_is_fine(http, &problems))
         return;
     if (leaderboard_get(http->context, limit, &body, &error))
         http_reply(http, 200, "application/json",

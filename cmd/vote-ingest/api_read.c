@@ -71,15 +71,21 @@ static void status_reply(struct http_request *request, const struct token *token
     buf_free(&body);
 }
 
-/* The ledger knows what Redis has forgotten, or was not told. */
+/* The ledger knows what Redis has forgotten, or was not told, and says it as Redis does: a vote
+ * that failed has no commit, and only one that failed an error. */
 static const char status_sql[] =
     "select user_id, request_id, outcome, project_id, "
     "       case value when 1 then 'up' when -1 then 'down' else 'none' end, action, "
     "       to_char(accepted_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
     "       nullif(\"partition\", -1), nullif(\"offset\", -1), "
-    "       to_char(committed_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
-    "       version, commit_latency_ms, reason "
-    "  from vote.log where request_id = $1::uuid";
+    "       to_char(done_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
+    "       case when done_at is not null then version end, "
+    "       (extract(epoch from date_trunc('milliseconds', done_at) - accepted_at) * "
+    "1000)::bigint, "
+    "       case when done_at is null then reason end "
+    "  from vote.log cross join lateral "
+    "       (select case when outcome <> 'failed' then committed_at end as done_at) as commit "
+    " where request_id = $1::uuid";
 
 static PGresult *ledger_ask(const struct http_request *request, struct error *error)
 {
@@ -183,8 +189,7 @@ static void project_reply(struct http_request *request, PGresult *rows)
     snprintf(headers, sizeof headers,
              "ETag: %s\r\nCache-Control: no-cache\r\nSurrogate-Key: project-%s\r\n", etag,
              request->parameter);
-    const char *known = http_header(request, "If-None-Match");
-    if (known && strstr(known, etag)) {
+    if (http_etag_matches(request, etag)) {
         http_reply(request, 304, NULL, headers, NULL, 0);
         return;
     }

@@ -2,19 +2,27 @@
  * commit included.
  *
  * Postgres has what is committed. vote:recent:{user} in Redis has what the user clicked lately,
- * with its seq: where that is newer than the row's, it is what the user sees.
+ * with its seq: where that is newer than the row's, it is what the user sees. A vote keeps its seq
+ * when it is committed, so the order by it, and a cursor in it, last.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "vote-ingest/ingest.h"
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "base/uri.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIMIT_PRESET = 100, LIMIT_MAX = 1000, IDS_BYTES_MAX = 16 * 1024, CURSOR_SIZE = 128 };
+enum {
+    LIMIT_PRESET = 100,
+    LIMIT_MAX = 1000,
+    IDS_BYTES_MAX = 16 * 1024,
+    CURSOR_SIZE = 128,
+    NUMBER_SIZE = 24
+};
 
 /* A vote ahead of its commit. */
 struct recent {
@@ -24,55 +32,57 @@ struct recent {
     bool committed; /* the row is as new: not to be shown in its place */
 };
 
+/* A vote's place in the list; a cursor is "<seq>:<project_id>" of the last one shown. */
+struct place {
+    int64_t seq;
+    char project_id[VOTE_ID_SIZE]; /* empty: before the first */
+};
+
 /* One call. */
 struct user_list {
     struct http_request *http;
     struct token token;
     int64_t limit;
-    char *ids;                /* project_ids, as an array of Postgres; NULL: all of the user's */
-    char cursor[CURSOR_SIZE]; /* "<updated_at_us>:<project_id>" of the last vote shown; or empty */
+    char *ids; /* project_ids, as an array of Postgres; NULL: all of the user's */
+    struct place after;
     struct redis_batch redis;
     struct recent *recents;
-    size_t recent_count;
+    size_t recent_count, recent_at; /* and which of them comes next */
     struct buf votes;
     int64_t shown;
 };
 
-bool query_read_limit(struct http_request *request, int64_t preset, int64_t max, int64_t *value)
+void query_read_limit(struct http_request *request, int64_t preset, int64_t max, int64_t *value,
+                      struct buf *problems)
 {
-    char text[24], detail[64];
-    struct buf problems = {0};
+    char text[NUMBER_SIZE], detail[64];
     *value = preset;
-    if (!http_query(request, "limit", text, sizeof text))
-        return true;
-    if (units_parse_int(text, value) && *value >= 1 && *value <= max)
-        return true;
+    if (!uri_query_has(request->query, "limit") ||
+        (http_query(request, "limit", text, sizeof text) && units_parse_int(text, value) &&
+         *value >= 1 && *value <= max))
+        return;
     snprintf(detail, sizeof detail, "is no whole number from 1 to %" PRId64, max);
-    problem_add(&problems, "limit", detail);
-    problem_reply(request, 400, "malformed", "the query is malformed: see errors", problems.data,
-                  NULL);
-    buf_free(&problems);
-    return false;
+    problem_add(problems, "limit", detail);
 }
 
-static bool query_refuse(struct http_request *http, const char *field, const char *detail)
+bool query_is_fine(struct http_request *request, struct buf *problems)
 {
-    struct buf problems = {0};
-    problem_add(&problems, field, detail);
-    problem_reply(http, 400, "malformed", "the query is malformed: see errors", problems.data,
-                  NULL);
-    buf_free(&problems);
-    return false;
+    bool fine = problems->size == 0;
+    if (!fine)
+        problem_reply(request, 400, "malformed", "the query is malformed: see errors",
+                      problems->data, NULL);
+    buf_free(problems);
+    return fine;
 }
 
 /* Reads project_ids=a,b,c into an array of Postgres. */
-static bool query_read_ids(struct user_list *list)
+static void query_read_ids(struct user_list *list, struct buf *problems)
 {
     char text[IDS_BYTES_MAX];
     struct buf array = {0};
     int64_t count = 0;
-    if (!list->http->query || !strstr(list->http->query, "project_ids="))
-        return true;
+    if (!uri_query_has(list->http->query, "project_ids"))
+        return;
     bool valid = http_query(list->http, "project_ids", text, sizeof text) && text[0];
     for (char *id = text, *next; valid && id; id = next) {
         if ((next = strchr(id, ',')))
@@ -80,27 +90,35 @@ static bool query_read_ids(struct user_list *list)
         valid = id_is_valid(id, strlen(id)) && ++count <= LIMIT_MAX;
         pg_array_text(&array, valid ? id : "");
     }
-    if (!valid) {
-        buf_free(&array);
-        return query_refuse(list->http, "project_ids", "is not 1 to 1000 project ids by comma");
-    }
+    if (!valid)
+        problem_add(problems, "project_ids", "is not 1 to 1000 project ids by comma");
     pg_array_end(&array);
     list->ids = array.data;
-    list->limit = LIMIT_MAX;
-    return true;
 }
 
-static bool query_read_cursor(struct user_list *list)
+static void query_read_cursor(struct user_list *list, struct buf *problems)
 {
-    char *end;
-    if (!list->http->query || !strstr(list->http->query, "cursor="))
-        return true;
-    if (http_query(list->http, "cursor", list->cursor, sizeof list->cursor)) {
-        strtoll(list->cursor, &end, 10);
-        if (end != list->cursor && *end == ':' && id_is_valid(end + 1, strlen(end + 1)))
-            return true;
-    }
-    return query_refuse(list->http, "cursor", "is none that this service gave");
+    char text[CURSOR_SIZE];
+    if (!uri_query_has(list->http->query, "cursor"))
+        return;
+    char *colon = http_query(list->http, "cursor", text, sizeof text) ? strchr(text, ':') : NULL;
+    if (colon)
+        *colon++ = '\0';
+    if (colon && units_parse_int(text, &list->after.seq) && id_is_valid(colon, strlen(colon)))
+        snprintf(list->after.project_id, VOTE_ID_SIZE, "%s", colon);
+    else
+        problem_add(problems, "cursor", "is none that this service gave");
+}
+
+static bool list_read_query(struct user_list *list)
+{
+    struct buf problems = {0};
+    bool of_projects = uri_query_has(list->http->query, "project_ids");
+    query_read_limit(list->http, of_projects ? LIMIT_MAX : LIMIT_PRESET, LIMIT_MAX, &list->limit,
+                     &problems);
+    query_read_cursor(list, &problems);
+    query_read_ids(list, &problems);
+    return query_is_fine(list->http, &problems);
 }
 
 static bool list_has_id(const struct user_list *list, const char *project_id)
@@ -164,12 +182,16 @@ static struct recent *recent_over(struct user_list *list, const char *project_id
     return NULL;
 }
 
+/* Newest first. */
+static int place_compare(int64_t seq_a, const char *project_a, int64_t seq_b, const char *project_b)
+{
+    return seq_a < seq_b ? 1 : seq_a > seq_b ? -1 : strcmp(project_b, project_a);
+}
+
 static int recent_compare(const void *left, const void *right)
 {
     const struct recent *a = left, *b = right;
-    return a->accepted_at_ms < b->accepted_at_ms   ? 1
-           : a->accepted_at_ms > b->accepted_at_ms ? -1
-                                                   : 0;
+    return place_compare(a->seq, a->project_id, b->seq, b->project_id);
 }
 
 /* Which of the recent votes the rows have caught up with. */
@@ -191,53 +213,84 @@ static bool recents_compare(struct user_list *list, struct error *error)
 }
 
 static const char votes_sql[] =
-    "select project_id, value, seq, (extract(epoch from updated_at) * 1000000)::bigint "
+    "select project_id, value, seq, floor(extract(epoch from updated_at) * 1000)::bigint "
     "  from vote.votes where user_id = $1 and value <> 0 "
     "   and ($2::text[] is null or project_id = any ($2)) "
-    "   and ($3::bigint is null "
-    "        or (updated_at, project_id) < (to_timestamp(0) + $3::bigint * interval '1 "
-    "microsecond', $4)) "
-    " order by updated_at desc, project_id desc limit $5";
+    "   and ($3::bigint is null or (seq, project_id collate \"C\") < ($3, $4)) "
+    " order by seq desc, project_id collate \"C\" desc limit $5";
 
 static PGresult *list_query(struct user_list *list, struct error *error)
 {
-    char limit[24];
-    char *colon = strchr(list->cursor, ':');
-    if (colon)
-        *colon = '\0';
+    char limit[NUMBER_SIZE], seq[NUMBER_SIZE];
+    bool is_first = !list->after.project_id[0];
     snprintf(limit, sizeof limit, "%" PRId64, list->limit + 1);
-    const char *parameters[] = {list->token.user_id, list->ids, colon ? list->cursor : NULL,
-                                colon ? colon + 1 : NULL, limit};
+    snprintf(seq, sizeof seq, "%" PRId64, list->after.seq);
+    const char *parameters[] = {list->token.user_id, list->ids, is_first ? NULL : seq,
+                                is_first ? NULL : list->after.project_id, limit};
     return ingest_query(list->http->context, votes_sql, 5, parameters, error);
 }
 
-/* What has been committed since recents_compare stands in a row now: newest, on the first page. */
-static void recents_compare_again(struct user_list *list, PGresult *rows)
+/* Leaves of the recent votes, newest first, those that the list is to have: no row is as new, and
+ * their place is behind the cursor. What has been committed since recents_compare stands in a row
+ * now: newest, on the first page. */
+static void recents_pick(struct user_list *list, PGresult *rows)
 {
+    const struct place *after = &list->after;
+    size_t kept = 0;
     for (int row = 0; row < PQntuples(rows); row++)
         recent_over(list, PQgetvalue(rows, row, 0), strtoll(PQgetvalue(rows, row, 2), NULL, 10));
+    for (size_t i = 0; i < list->recent_count; i++) {
+        struct recent *recent = &list->recents[i];
+        if (!recent->committed)
+            list->recents[kept++] = *recent;
+    }
+    list->recent_count = kept;
+    qsort(list->recents, kept, sizeof *list->recents, recent_compare);
+    list->recent_at = 0;
+    while (after->project_id[0] && list->recent_at < kept) {
+        const struct recent *recent = &list->recents[list->recent_at];
+        if (place_compare(recent->seq, recent->project_id, after->seq, after->project_id) > 0)
+            break;
+        list->recent_at++;
+    }
 }
 
-/* The first page starts with the recent votes, which are newer than every row. */
+/* Adds the newer of the next row and the next recent vote; a row that a recent vote stands in place
+ * of is passed over. */
+static void list_step(struct user_list *list, PGresult *rows, int *row)
+{
+    const struct recent *recent =
+        list->recent_at < list->recent_count ? &list->recents[list->recent_at] : NULL;
+    bool has_row = *row < PQntuples(rows);
+    const char *project_id = has_row ? PQgetvalue(rows, *row, 0) : NULL;
+    int64_t seq = has_row ? strtoll(PQgetvalue(rows, *row, 2), NULL, 10) : 0;
+    if (recent &&
+        (!has_row || place_compare(recent->seq, recent->project_id, seq, project_id) < 0)) {
+        list_add(list, recent->project_id, recent->value, recent->accepted_at_ms);
+        list->recent_at++;
+        project_id = recent->project_id;
+        seq = recent->seq;
+    } else {
+        if (!recent_over(list, project_id, seq))
+            list_add(list, project_id, (int)strtol(PQgetvalue(rows, *row, 1), NULL, 10),
+                     strtoll(PQgetvalue(rows, *row, 3), NULL, 10));
+        ++*row;
+    }
+    list->after.seq = seq;
+    snprintf(list->after.project_id, VOTE_ID_SIZE, "%s", project_id);
+}
+
+/* A page: recent votes and rows by their places. Rows that were passed over leave it shorter. */
 static void list_fill(struct user_list *list, PGresult *rows, struct buf *next)
 {
-    bool first_page = !list->cursor[0];
-    recents_compare_again(list, rows);
-    qsort(list->recents, list->recent_count, sizeof *list->recents, recent_compare);
-    for (size_t i = 0; first_page && i < list->recent_count; i++) {
-        const struct recent *recent = &list->recents[i];
-        if (!recent->committed)
-            list_add(list, recent->project_id, recent->value, recent->accepted_at_ms);
-    }
-    for (int row = 0; row < PQntuples(rows) && row < list->limit; row++) {
-        const char *project_id = PQgetvalue(rows, row, 0);
-        int64_t updated_us = strtoll(PQgetvalue(rows, row, 3), NULL, 10);
-        if (!recent_over(list, project_id, strtoll(PQgetvalue(rows, row, 2), NULL, 10)))
-            list_add(list, project_id, (int)strtol(PQgetvalue(rows, row, 1), NULL, 10),
-                     updated_us / 1000);
-        if (row + 1 == list->limit && PQntuples(rows) > list->limit)
-            buf_format(next, "%" PRId64 ":%s", updated_us, project_id);
-    }
+    int row = 0;
+    recents_pick(list, rows);
+    while (list->shown < list->limit &&
+           (list->recent_at < list->recent_count || row < PQntuples(rows)))
+        list_step(list, rows, &row);
+    if (list->recent_at < list->recent_count || PQntuples(rows) > list->limit ||
+        row < PQntuples(rows))
+        buf_format(next, "%" PRId64 ":%s", list->after.seq, list->after.project_id);
 }
 
 static void list_reply(struct user_list *list, PGresult *rows)
@@ -269,11 +322,8 @@ static void list_run(struct user_list *list)
 void api_get_user_votes(struct http_request *http)
 {
     struct user_list list = {.http = http};
-    if (!auth_check(http, &list.token) ||
-        !query_read_limit(http, LIMIT_PRESET, LIMIT_MAX, &list.limit) ||
-        !query_read_cursor(&list) || !query_read_ids(&list))
-        return;
-    list_run(&list);
+    if (auth_check(http, &list.token) && list_read_query(&list))
+        list_run(&list);
     redis_batch_free(&list.redis);
     buf_free(&list.votes);
     free(list.recents);

@@ -7,8 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Reads and checks the body; answers and returns false when it is no vote. */
-static bool body_read(struct http_request *request, struct vote_body *body)
+/* The Idempotency-Key: absent (NULL), or 1 to 255 printable ASCII characters. */
+static const char *key_read(struct http_request *request, struct buf *problems)
+{
+    const char *key = http_header(request, "Idempotency-Key");
+    size_t size = key ? strlen(key) : 1;
+    bool valid = size >= 1 && size <= IDEMPOTENCY_KEY_MAX;
+    for (size_t i = 0; key && i < size; i++)
+        valid = valid && key[i] >= ' ' && key[i] <= '~';
+    if (!valid)
+        problem_add(problems, "Idempotency-Key", "is not 1 to 255 printable characters");
+    return key;
+}
+
+/* Reads and checks body and key; answers and returns false when they are no vote. */
+static bool vote_read(struct http_request *request, struct vote_body *body, const char **key)
 {
     const char *json;
     size_t size;
@@ -16,29 +29,13 @@ static bool body_read(struct http_request *request, struct vote_body *body)
     if (!body_receive(request, &json, &size))
         return false;
     bool parsed = vote_body_parse(body, json, size, &problems);
-    if (!parsed)
+    *key = key_read(request, &problems);
+    bool valid = parsed && problems.size == 0;
+    if (!valid)
         problem_reply(request, 400, "malformed", "the vote is malformed: see errors", problems.data,
                       NULL);
     buf_free(&problems);
-    return parsed;
-}
-
-/* The Idempotency-Key: absent, or 1 to 255 printable ASCII characters. */
-static bool key_read(struct http_request *request, const char **key)
-{
-    struct buf problems = {0};
-    *key = http_header(request, "Idempotency-Key");
-    size_t size = *key ? strlen(*key) : 1;
-    bool valid = size >= 1 && size <= IDEMPOTENCY_KEY_MAX;
-    for (size_t i = 0; *key && i < size; i++)
-        valid = valid && (*key)[i] >= ' ' && (*key)[i] <= '~';
-    if (valid)
-        return true;
-    problem_add(&problems, "Idempotency-Key", "is not 1 to 255 printable characters");
-    problem_reply(request, 400, "malformed", "a header is malformed: see errors", problems.data,
-                  NULL);
-    buf_free(&problems);
-    return false;
+    return valid;
 }
 
 static int64_t seconds_up(int64_t us)
@@ -220,8 +217,7 @@ void api_post_vote(struct http_request *http)
     struct vote_body body;
     const char *key;
     int64_t start_us = clock_mono_us();
-    if (!auth_check(http, &token) || !body_read(http, &body) || !key_read(http, &key) ||
-        !is_room_taken(http)) {
+    if (!auth_check(http, &token) || !vote_read(http, &body, &key) || !is_room_taken(http)) {
         http_done(http);
         return;
     }

@@ -97,6 +97,7 @@ static enum guard guard_read(struct click *click, const redisReply *reply)
     }
     if (!strcmp(verdict, "replay")) {
         const char *request_id = element_text(reply, 2);
+        quota->known = false; /* nothing is asked of it */
         buf_text(&click->answer, element_text(reply, 1));
         if (request_id_is_valid(request_id, strlen(request_id)))
             memcpy(click->request.request_id, request_id, REQUEST_ID_SIZE);

@@ -262,9 +262,13 @@ void totals_flush(struct ingest *ingest);
 bool auth_check(struct http_request *request, struct token *token)
     __attribute__((warn_unused_result));
 
-/* Answers 400 when the query parameter `limit` is there and no whole number from 1 to `max`;
- * otherwise *value is it, or `preset`. */
-bool query_read_limit(struct http_request *request, int64_t preset, int64_t max, int64_t *value)
+/* *value becomes the query parameter `limit`, or `preset` where there is none; what is no whole
+ * number from 1 to `max` is added to the problems. */
+void query_read_limit(struct http_request *request, int64_t preset, int64_t max, int64_t *value,
+                      struct buf *problems);
+
+/* Answers 400 when there are problems, which are freed. */
+bool query_is_fine(struct http_request *request, struct buf *problems)
     __attribute__((warn_unused_result));
 
 /* problem.c */
@@ -281,7 +285,7 @@ void problem_unavailable(struct http_request *request, const struct error *error
 void problem_unknown(struct http_request *request, const char *request_id,
                      const struct error *error);
 
-/* Answers 400, 404 and 405 for the router. */
+/* Answers 400, 404, 405 and 431 for the router. */
 void problem_refuse(struct http_request *request, int status, const char *allow);
 
 /* The routes, in api_*.c. */

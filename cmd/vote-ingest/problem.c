@@ -58,14 +58,20 @@ void problem_unknown(struct http_request *request, const char *request_id,
 
 void problem_refuse(struct http_request *request, int status, const char *allow)
 {
+    static const struct {
+        int status;
+        const char *type, *detail;
+    } refusals[] = {
+        {405, "method-not-allowed", "this resource does not take that method"},
+        {400, "malformed", "it is not clear where the request ends"},
+        {431, "head-too-large", "the request line and the headers are over 16 KiB"},
+        {404, "not-found", "there is no such resource"},
+    };
     char headers[128] = "";
+    size_t i = 0;
     if (status == 405)
         snprintf(headers, sizeof headers, "Allow: %s\r\n", allow);
-    const char *type = status == 405   ? "method-not-allowed"
-                       : status == 400 ? "malformed"
-                                       : "not-found";
-    const char *detail = status == 405   ? "this resource does not take that method"
-                         : status == 400 ? "it is not clear where the request ends"
-                                         : "there is no such resource";
-    problem_reply(request, status, type, detail, NULL, headers);
+    while (refusals[i].status != status && refusals[i].status != 404)
+        i++;
+    problem_reply(request, status, refusals[i].type, refusals[i].detail, NULL, headers);
 }

@@ -31,21 +31,34 @@ size_t uri_decode(char *text, size_t size, bool plus_is_blank)
     return to;
 }
 
-bool uri_query(const char *query, const char *name, char *value, size_t size)
+/* The value as it stands in the query, with its size; NULL when the parameter is absent. */
+static const char *query_find(const char *query, const char *name, size_t *size)
 {
     size_t name_size = strlen(name);
     while (query) {
         size_t length = strcspn(query, "&#");
-        bool is_it =
-            length > name_size && query[name_size] == '=' && !strncmp(query, name, name_size);
-        if (is_it && length - name_size - 1 >= size)
-            return false;
-        if (is_it) {
-            memcpy(value, query + name_size + 1, length - name_size - 1);
-            value[uri_decode(value, length - name_size - 1, true)] = '\0';
-            return true;
+        if (length > name_size && query[name_size] == '=' && !strncmp(query, name, name_size)) {
+            *size = length - name_size - 1;
+            return query + name_size + 1;
         }
         query = query[length] == '&' ? query + length + 1 : NULL;
     }
-    return false;
+    return NULL;
+}
+
+bool uri_query(const char *query, const char *name, char *value, size_t size)
+{
+    size_t length;
+    const char *found = query_find(query, name, &length);
+    if (!found || length >= size)
+        return false;
+    memcpy(value, found, length);
+    value[uri_decode(value, length, true)] = '\0';
+    return true;
+}
+
+bool uri_query_has(const char *query, const char *name)
+{
+    size_t length;
+    return query_find(query, name, &length) != NULL;
 }

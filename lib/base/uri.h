@@ -14,4 +14,7 @@ size_t uri_decode(char *text, size_t size, bool plus_is_blank);
  * absent or does not fit. A fragment is no part of it. */
 bool uri_query(const char *query, const char *name, char *value, size_t size);
 
+/* Whether the parameter is there, however long. */
+bool uri_query_has(const char *query, const char *name);
+
 #endif

@@ -6,6 +6,7 @@
 #include "base/process.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { BEAT_MAX_US = 15 * 1000 * 1000, ADMIN_THREADS = 4, ADMIN_CONNECTIONS = 64 };
@@ -81,9 +82,11 @@ static void admin_get_readyz(struct http_request *request)
 
 static void admin_refuse(struct http_request *request, int status, const char *allow)
 {
-    (void)allow;
     const char *body = "{\"status\":\"there is /metrics, /healthz and /readyz\"}\n";
-    http_reply(request, status, json_type, NULL, body, strlen(body));
+    char headers[64] = "";
+    if (status == 405)
+        snprintf(headers, sizeof headers, "Allow: %s\r\n", allow);
+    http_reply(request, status, json_type, headers, body, strlen(body));
 }
 
 static const struct http_route admin_routes[] = {

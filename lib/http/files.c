@@ -224,12 +224,11 @@ bool files_reply(const struct files *files, struct http_request *request, const 
         return false;
     struct buf lines = {0};
     size_t encoding = choose_encoding(file, http_header(request, "Accept-Encoding"));
-    const char *known = http_header(request, "If-None-Match");
     buf_format(&lines, "ETag: %s\r\nVary: Accept-Encoding\r\n", file->etag);
     if (encoding != PLAIN)
         buf_format(&lines, "Content-Encoding: %s\r\n", encodings[encoding].name);
     buf_text(&lines, headers ? headers : "");
-    if (known && strstr(known, file->etag))
+    if (http_etag_matches(request, file->etag))
         http_reply(request, 304, NULL, lines.data, NULL, 0);
     else
         http_reply(request, 200, file->type, lines.data, file->bodies[encoding].data,

@@ -83,6 +83,10 @@ void http_stop(struct http_server *server);
 /* A header's value by its name in any case, or NULL. Of several the first. */
 const char *http_header(const struct http_request *request, const char *name);
 
+/* Whether If-None-Match says that the client has what the entity tag (with its quotes) stands for
+ * (RFC 9110, section 13.1.2). */
+bool http_etag_matches(const struct http_request *request, const char *etag);
+
 /* Copies a decoded query parameter into `value`; false when it is absent or does not fit. */
 bool http_query(const struct http_request *request, const char *name, char *value, size_t size);
 

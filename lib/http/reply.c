@@ -43,6 +43,12 @@ const char *http_header(const struct http_request *request, const char *name)
     return message_header(&request->connection->message, name);
 }
 
+bool http_etag_matches(const struct http_request *request, const char *etag)
+{
+    const char *known = http_header(request, "If-None-Match");
+    return known && (!strcmp(known, "*") || strstr(known, etag));
+}
+
 bool http_query(const struct http_request *request, const char *name, char *value, size_t size)
 {
     return uri_query(request->query, name, value, size);

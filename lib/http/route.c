@@ -43,7 +43,8 @@ static const struct http_route *route_find(const struct http_settings *settings,
             continue;
         if (method_matches(route, request))
             return route;
-        buf_format(allow, "%s%s", allow->size ? ", " : "", route->method);
+        buf_format(allow, "%s%s%s", allow->size ? ", " : "", route->method,
+                   strcmp(route->method, "GET") ? "" : ", HEAD");
     }
     return NULL;
 }

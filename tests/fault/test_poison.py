@@ -143,6 +143,9 @@ def test_G6_G7_a_vote_that_postgres_refuses_four_times_is_dead_and_its_user_is_t
     wait_until(lambda: outcome_of(stack, request_id) == [("failed",)], 10, "the ledger says so")
     wait_until(lambda: stack.status(token, request_id)["state"] == "failed", 10, "its status says so")
     wait_until(lambda: outcomes.types_of(request_id) == ["vote.failed.v1"], 10, "its result says so")
+    status = stack.status(token, request_id)
+    stack.redis().delete("vote:request:" + request_id)
+    assert status == stack.status(token, request_id) and status["error"] and status["committed_at"] is None, "the ledger says it as Redis did"
     wait_until(lambda: stack.shown(project) == (1, 0, 0), 10, "the optimistic change is taken back")
     assert stack.redis().hget("vote:voters:{%s}" % project, user) in (None, "0")
     wait_until(lambda: stack.sql("select count(*) from vote.parked") == [(0,)], 10, "the parked record goes")

@@ -1,6 +1,7 @@
 # test_api.py - the endpoints of vote-ingest as the contract has them. SPDX-License-Identifier: Apache-2.0
 import json
 import re
+import signal
 import threading
 import time
 import uuid
@@ -10,6 +11,7 @@ import pytest
 import requests
 
 from stack import ROOT, SECRET, free_port, wait_until
+from topics import produce
 
 OPENAPI = json.load(open(ROOT + "/pipelines/openapi.json"))
 
@@ -99,18 +101,56 @@ def test_a_vote_is_shown_once_while_it_is_committed(stack, token):
     stack.wait_committed(token, last)
 
 
+def pages(stack, token, query, turn_page=lambda: None):
+    """The project ids of each page."""
+    cursor, found = "", []
+    while cursor is not None:
+        data = get(stack, token, f"/api/votes/user?{query}{'&cursor=' + cursor if cursor else ''}").json()["data"]
+        found.append([v["project_id"] for v in data["votes"]])
+        cursor = data["next_cursor"]
+        turn_page()
+    return found
+
+
 def test_user_votes_come_newest_first_page_by_page(stack, token):
     projects = [f"page-{uuid.uuid4().hex[:8]}-{n}" for n in range(5)]
     stack.add_projects(*projects)
     for name in projects:
         last = stack.vote(token, name, "up").json()["data"]["request_id"]
         stack.wait_committed(token, last)
-    seen, cursor, pages = [], "", 0
-    while cursor is not None:
-        data = get(stack, token, f"/api/votes/user?limit=2{'&cursor=' + cursor if cursor else ''}").json()["data"]
-        seen += [v["project_id"] for v in data["votes"]]
-        cursor, pages = data["next_cursor"], pages + 1
-    assert seen == projects[::-1] and pages == 3
+    found = pages(stack, token, "limit=2")
+    assert sum(found, []) == projects[::-1] and list(map(len, found)) == [2, 2, 1]
+
+
+@pytest.mark.parametrize("committed_between", (False, True))
+def test_user_votes_keep_their_pages_and_places_while_they_are_committed(stack, token, committed_between):
+    """Whether they are ahead of their commit, in one batch, or committed between two pages; project ids in no order."""
+    projects = [f"{prefix}-{uuid.uuid4().hex[:8]}" for prefix in "dbeacgf"]
+    stack.add_projects(*projects)
+    stack.wait_committed(token, stack.vote(token, projects[0], "up").json()["data"]["request_id"])
+    stack.main_commit.signal(signal.SIGSTOP)
+    requests = [stack.vote(token, name, "up").json()["data"]["request_id"] for name in projects[1:] + projects[2:4]]
+    newest_first = [name for name in projects[::-1] if name not in projects[2:4]]  # these were taken back
+
+    def commit():
+        stack.main_commit.signal(signal.SIGCONT)
+        for request_id in requests:
+            stack.wait_committed(token, request_id)
+
+    try:
+        found = pages(stack, token, "limit=2", commit if committed_between else lambda: None)
+    finally:
+        commit()
+    assert list(map(len, found)) == [2, 2, 1] and sum(found, []) == newest_first
+    assert sum(pages(stack, token, "limit=2"), []) == newest_first
+
+
+def test_a_limit_holds_for_the_projects_on_a_page_too(stack, token):
+    projects = [f"few-{uuid.uuid4().hex[:8]}-{n}" for n in range(3)]
+    stack.add_projects(*projects)
+    for name in projects:
+        stack.vote(token, name, "up")
+    assert pages(stack, token, f"project_ids={projects[0]},{projects[2]}&limit=1") == [[projects[2]], [projects[0]]]
 
 
 def test_user_votes_of_the_projects_on_a_page(stack, token):
@@ -123,15 +163,29 @@ def test_user_votes_of_the_projects_on_a_page(stack, token):
 
 
 @pytest.mark.parametrize("query, field", [("limit=0", "limit"), ("limit=1001", "limit"), ("limit=x", "limit"),
-                                          ("cursor=x", "cursor"), ("project_ids=a%20b", "project_ids"), ("project_ids=", "project_ids")])
-def test_a_bad_query_names_its_field(stack, token, query, field):
+                                          ("limit=" + "9" * 30, "limit"), ("limit=", "limit"),
+                                          ("cursor=x", "cursor"), ("cursor=99999999999999999999:p1", "cursor"), ("cursor=:p1", "cursor"),
+                                          ("project_ids=a%20b", "project_ids"), ("project_ids=", "project_ids"),
+                                          ("limit=0&cursor=x&project_ids=", "limit cursor project_ids")])
+def test_a_bad_query_names_its_fields(stack, token, query, field):
     answer = get(stack, token, "/api/votes/user?" + query)
-    assert answer.status_code == 400 and answer.json()["errors"][0]["field"] == field
+    assert answer.status_code == 400 and [error["field"] for error in answer.json()["errors"]] == field.split()
+
+
+@pytest.mark.parametrize("query", ("next_cursor=abc", "my_project_ids=%20", "unlimit=0", "cursor=9223372036854775807:p1", "cursor=-9223372036854775808:p1"))
+def test_other_names_and_any_place_are_no_mistake(stack, token, query):
+    assert get(stack, token, "/api/votes/user?" + query).status_code == 200
+
+
+def test_a_limit_beyond_all_numbers_is_none_of_the_leaderboard(stack, token):
+    answer = get(stack, token, "/api/leaderboard?limit=" + "9" * 30)
+    assert answer.status_code == 400 and answer.json()["errors"][0]["field"] == "limit"
 
 
 def test_an_unchanged_project_is_304(stack, project, token):
     first = get(stack, token, "/api/projects/" + project)
     same = get(stack, token, "/api/projects/" + project, **{"If-None-Match": first.headers["ETag"]})
+    assert get(stack, token, "/api/projects/" + project, **{"If-None-Match": "*"}).status_code == 304
     assert first.headers["Surrogate-Key"] == "project-" + project
     assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", first.headers["ETag"])
 
@@ -278,6 +332,13 @@ def test_the_same_key_and_vote_get_the_first_answer_again(stack, project, token,
     assert stack.redis().hget("vote:state:{%s}" % project, "upvotes") == "1"
 
 
+def test_a_replay_costs_nothing_of_the_limit(stack, project, token, own):
+    _, url = own("--rate-limit", "2/60s", "--rate-burst", "2")
+    answers = [keyed(stack, token, project, key, url=url) for key in ("k1", "k1", "k1", "k2", "k2", "k3")]
+    assert [answer.status_code for answer in answers] == [202] * 5 + [429]
+    assert ["RateLimit" in answer.headers for answer in answers] == [True, False, False, True, False, True]
+
+
 def test_the_same_key_with_another_vote_is_422(stack, project, token):
     keyed(stack, token, project, "k1")
     assert keyed(stack, token, project, "k1", "down").status_code == 422
@@ -342,6 +403,25 @@ def test_pages_of_configured_origins_may_call(stack, own):
     assert "Idempotency-Key" in allowed and "If-None-Match" in allowed
     other = requests.get(url + "/openapi.json", headers={"Origin": "https://evil.example"}, timeout=10)
     assert "Access-Control-Allow-Origin" not in other.headers and other.headers["Vary"] == "Origin"
+
+
+def both_statuses(stack, token, request_id):
+    """As Redis has it and, when it has forgotten it, as the ledger has."""
+    first = stack.status(token, request_id)
+    stack.redis().delete("vote:request:" + request_id)
+    return first, stack.status(token, request_id)
+
+
+def test_the_ledger_tells_a_status_as_redis_did(stack, project, token):
+    answers = [stack.vote(token, project, "up").json()["data"]["request_id"] for _ in range(3)]
+    late = {"request_id": str(uuid.uuid4()), "user_id": stack.user_of(token), "project_id": project, "vote_type": "down", "previous": "none",
+            "action": "created", "seq": 17, "accepted_at": "2026-01-01T00:00:00.000Z"}
+    stack.wait_committed(token, answers[-1])
+    produce(stack, [(project.encode(), json.dumps(late).encode(), [])])
+    wait_until(lambda: stack.redis().hget("vote:request:" + late["request_id"], "state") == "superseded", 20, "it is too late")
+    for request_id in (*answers, late["request_id"]):
+        first, second = both_statuses(stack, token, request_id)
+        assert first == second and first["error"] is None and first["commit_latency_ms"] >= 0
 
 
 def test_a_status_that_redis_was_not_told_of_comes_from_the_ledger(stack, project, token):

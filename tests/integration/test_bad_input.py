@@ -112,8 +112,8 @@ def test_a_wrong_content_type_is_refused(bad):
 
 def test_every_bad_field_is_named(bad):
     answer = post(bad, json.dumps({"project_id": "p 1", "vote_type": "x", "toggle": 3}),
-                  {"Authorization": "Bearer " + signed(), "Content-Type": "application/json"})
-    assert [error["field"] for error in answer.json()["errors"]] == ["project_id", "vote_type", "toggle"]
+                  {"Authorization": "Bearer " + signed(), "Content-Type": "application/json", "Idempotency-Key": "k" * 256})
+    assert [error["field"] for error in answer.json()["errors"]] == ["project_id", "vote_type", "toggle", "Idempotency-Key"]
 
 
 def test_an_unknown_path_is_404(bad):
@@ -124,6 +124,15 @@ def test_a_wrong_method_is_405_and_names_the_right_one(bad):
     answer = requests.delete(bad.url + "/api/votes", timeout=10)
     assert_problem(answer, 405)
     assert answer.headers["Allow"] == "POST"
+    assert requests.post(bad.url + "/openapi.json", timeout=10).headers["Allow"] == "GET, HEAD"
+    admin = requests.post(f"http://127.0.0.1:{bad.main_ingest.admin_port}/metrics", timeout=10)
+    assert (admin.status_code, admin.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_a_head_that_is_too_large_is_431_and_says_so(bad):
+    answer = requests.get(bad.url + "/api/votes/user", headers={"X-Large": "x" * 17000}, timeout=10)
+    assert_problem(answer, 431)
+    assert answer.json()["type"].endswith("/head-too-large")
 
 
 def test_the_next_good_vote_works(bad):

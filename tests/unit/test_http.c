@@ -185,6 +185,8 @@ static void a_target_is_a_decoded_path_and_a_query(void **state)
     assert_true(uri_query("x=1#y&y=3", "x", value, sizeof value));
     assert_string_equal(value, "1");
     assert_false(uri_query("x=1#y&y=3", "y", value, sizeof value));
+    assert_true(uri_query_has(query, "x") && uri_query_has("a=&xx=1", "a"));
+    assert_false(uri_query_has("xx=1&a#x=1", "x") || uri_query_has(NULL, "x"));
 }
 
 int main(void)
