@@ -431,7 +431,8 @@ bool commit_run(void *config, const struct options *options, struct log *log, st
 {
     (void)options;
     struct commit *commit = commit_new(config, log);
-    bool served = stop_open(&commit->stop, error) && commit_serve(commit, error);
+    bool served = stop_open_within(&commit->stop, commit->config->drain_timeout_us, log, error) &&
+                  commit_serve(commit, error);
     consume_close(commit);
     announce_close(commit);
     acks_end_spans(commit, &commit->parked.acks, false);

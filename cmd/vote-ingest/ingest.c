@@ -300,7 +300,7 @@ bool ingest_run(void *config, const struct options *options, struct log *log, st
     struct stop stop;
     struct ingest_config *settings = config;
     if (!token_config_settle(&settings->tokens, error) || !drain_check(&settings->drain, error) ||
-        !stop_open(&stop, error))
+        !stop_open_within(&stop, settings->drain.timeout_us, log, error))
         return false;
     struct ingest *ingest = ingest_new(config, log);
     bool opened = ingest_open(ingest, error);

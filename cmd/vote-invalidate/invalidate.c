@@ -210,7 +210,9 @@ bool invalidate_run(void *config, const struct options *options, struct log *log
     bool served = templates_load(invalidate, error) && targets_load(invalidate, error);
     if (served) {
         invalidate_register_metrics(invalidate);
-        served = stop_open(&invalidate->stop, error) && invalidate_serve(invalidate, error);
+        served =
+            stop_open_within(&invalidate->stop, invalidate->config->drain_timeout_us, log, error) &&
+            invalidate_serve(invalidate, error);
     }
     invalidate_free(invalidate);
     return served;

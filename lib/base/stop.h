@@ -4,15 +4,18 @@
 #define BASE_STOP_H
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/option.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct stop {
     int fd; /* readable when a signal waits */
-    int asked;
-    int signal; /* the last one's number: SIGINT is a person's Ctrl-C; 0: none */
+    atomic_int asked;
+    atomic_int signal;   /* the last one's number: SIGINT is a person's Ctrl-C; 0: none */
+    struct watch *watch; /* NULL: signals are read where they are asked for */
 };
 
 /* How a daemon that clients come to leaves: it serves on for a while, and is gone in time. */
@@ -28,6 +31,12 @@ bool drain_check(const struct drain_config *config, struct error *error)
 
 /* Blocks the signals (call before any thread starts) and ignores SIGPIPE. */
 bool stop_open(struct stop *stop, struct error *error) __attribute__((warn_unused_result));
+
+/* As stop_open, for a daemon: whatever it waits for then, the process ends (with 0, and a warning)
+ * `timeout_us` behind the first signal, and half a second behind the second. What was in hand is as
+ * behind a kill -9. */
+bool stop_open_within(struct stop *stop, int64_t timeout_us, struct log *log, struct error *error)
+    __attribute__((warn_unused_result));
 void stop_close(struct stop *stop);
 
 /* How often a stop was asked for so far: 0 go on, 1 drain, 2 leave now. Does not block. */
