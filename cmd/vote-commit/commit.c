@@ -6,6 +6,7 @@
 #include "vote-commit/commit.h"
 
 #include "base/clock.h"
+#include "base/listen.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@ enum { BACKOFF_MIN_US = 100 * 1000, BACKOFF_MAX_US = 5 * 1000 * 1000, FIRST_WAIT
 /* clang-format off */
 const struct option commit_options[] = {
     {.name = "admin-listen", .type = OPTION_TEXT, AT(admin_listen), .preset = "0.0.0.0:9102",
-     .argument = "HOST:PORT", .summary = "metrics and health"},
+     .argument = "HOST:PORT", .check = listen_check, .summary = "metrics and health"},
     {.name = "group", .type = OPTION_TEXT, AT(group), .preset = "vote-commit", .argument = "NAME",
      .summary = "consumer group"},
     {.name = "group-instance-id", .type = OPTION_TEXT, AT(group_instance_id), .argument = "NAME",

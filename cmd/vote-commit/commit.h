@@ -3,10 +3,10 @@
 #ifndef COMMIT_H
 #define COMMIT_H
 
-#include "http/admin.h"
 #include "base/log.h"
 #include "base/option.h"
 #include "base/stop.h"
+#include "http/admin.h"
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "redis/redis.h"

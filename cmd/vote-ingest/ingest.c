@@ -3,6 +3,7 @@
 #include "vote-ingest/ingest.h"
 
 #include "base/clock.h"
+#include "base/listen.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +16,9 @@ static const char *const unknown_choices[] = {"reject", "create", NULL};
 /* clang-format off */
 const struct option ingest_options[] = {
     {.name = "listen", .type = OPTION_TEXT, AT(listen), .preset = "0.0.0.0:8080",
-     .argument = "HOST:PORT", .summary = "where the API listens"},
+     .argument = "HOST:PORT", .check = listen_check, .summary = "where the API listens"},
     {.name = "admin-listen", .type = OPTION_TEXT, AT(admin_listen), .preset = "0.0.0.0:9101",
-     .argument = "HOST:PORT", .summary = "metrics and health"},
+     .argument = "HOST:PORT", .check = listen_check, .summary = "metrics and health"},
     {.name = "cors-origins", .type = OPTION_TEXT, AT(cors_origins), .argument = "ORIGIN,...",
      .summary = "pages that may call; * is all"},
     {.name = "web-root", .type = OPTION_TEXT, AT(web_root), .argument = "DIR",

@@ -6,6 +6,7 @@
 #include "vote-invalidate/invalidate.h"
 
 #include "base/clock.h"
+#include "base/listen.h"
 #include "base/secret.h"
 
 #include <stdlib.h>
@@ -17,7 +18,7 @@ enum { WAIT_MAX_MS = 100, URL_MAX = 250 };
 /* clang-format off */
 const struct option invalidate_options[] = {
     {.name = "admin-listen", .type = OPTION_TEXT, AT(admin_listen), .preset = "0.0.0.0:9103",
-     .argument = "HOST:PORT", .summary = "metrics and health"},
+     .argument = "HOST:PORT", .check = listen_check, .summary = "metrics and health"},
     {.name = "group", .type = OPTION_TEXT, AT(group), .preset = "vote-invalidate",
      .argument = "NAME", .summary = "consumer group"},
     {.name = "debounce", .type = OPTION_DURATION, AT(debounce_us), .preset = "2s",

@@ -3,6 +3,7 @@
 #include "vote-notify/notify.h"
 
 #include "base/clock.h"
+#include "base/listen.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -14,9 +15,9 @@ enum { SECOND_MS = 1000, EXPIRE_EVERY = 5 };
 /* clang-format off */
 const struct option notify_options[] = {
     {.name = "listen", .type = OPTION_TEXT, AT(listen), .preset = "0.0.0.0:8081",
-     .argument = "HOST:PORT", .summary = "where Socket.IO listens"},
+     .argument = "HOST:PORT", .check = listen_check, .summary = "where Socket.IO listens"},
     {.name = "admin-listen", .type = OPTION_TEXT, AT(admin_listen), .preset = "0.0.0.0:9104",
-     .argument = "HOST:PORT", .summary = "metrics and health"},
+     .argument = "HOST:PORT", .check = listen_check, .summary = "metrics and health"},
     {.name = "conflate", .type = OPTION_DURATION, AT(conflate_us), .preset = "100ms",
      .argument = "DURATION", .summary = "one public event a project in it; 0: each"},
     {.name = "max-subscriptions", .type = OPTION_INT, AT(subscriptions_max), .preset = "500",

@@ -9,7 +9,7 @@ bool subscribe_parse(const json_t *args, char (*ids)[VOTE_ID_SIZE], int max, int
 {
     const json_t *list = json_object_get(json_array_get(args, 0), "project_ids");
     size_t size = json_array_size(list);
-    if (!json_is_array(list) || size == 0)
+    if (!json_is_array(list))
         return error_set(error, ERROR_DATA, "project_ids is no list of ids");
     if (size > (size_t)max)
         return error_set(error, ERROR_DATA, "project_ids has over %d ids", max);

@@ -246,7 +246,7 @@ static void subscribe(struct sio_socket *socket, char (*ids)[VOTE_ID_SIZE], int 
     *subscription = (struct subscription){.socket_number = sio_socket_number(socket),
                                           .ack_id = ack_id,
                                           .waiting = 1, /* until all are looked at */
-                                          .projects = allocate((size_t)count, sizeof(void *))};
+                                          .projects = allocate((size_t)count + 1, sizeof(void *))};
     for (int i = 0; i < count; i++) {
         session_add(notify, socket, sio_socket_data(socket), ids[i]);
         subscription_add(notify, subscription, ids[i]);

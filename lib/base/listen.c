@@ -37,3 +37,10 @@ bool listen_parse(const char *listen, struct sockaddr_storage *address, struct e
     }
     return error_set(error, ERROR_CONFIG, "%s: %s is no IP address", listen, host);
 }
+
+bool listen_check(const char *listen, struct error *error)
+{
+    struct sockaddr_storage address;
+    return listen_parse(listen, &address, error) ||
+           error_set(error, ERROR_USAGE, "no HOST:PORT with an IP address, like 127.0.0.1:8080");
+}

@@ -11,4 +11,7 @@
 bool listen_parse(const char *listen, struct sockaddr_storage *address, struct error *error)
     __attribute__((warn_unused_result));
 
+/* Whether it can be read: the check of an option. */
+bool listen_check(const char *listen, struct error *error) __attribute__((warn_unused_result));
+
 #endif

@@ -32,7 +32,7 @@ static void tool_print_help(const struct tool *tool, const struct option_set *se
     buf_format(out, "Usage: %s %s\n%s\n", tool->name, tool->usage, tool->purpose);
     bool told = options_print_help(sets, count, all ? 0 : SCREEN_LINES - FRAME_LINES, out);
     buf_format(out, "Other: --help %s--version --print-config\n", told ? "" : "--help=all ");
-    buf_text(out, "Each flag has a variable: --log-level is VOTE_LOG_LEVEL.\n");
+    buf_text(out, "Settings have a variable, too: --log-level is VOTE_LOG_LEVEL.\n");
 }
 
 /* "_vote_admin_forget_user": a name that bash takes. */
@@ -75,9 +75,12 @@ static bool tool_answer(const struct tool *tool, const struct option_set *sets, 
     return answered;
 }
 
-static int tool_fail(const struct tool *tool, const struct error *error)
+/* A sentence for people, unless the log is wanted as JSON. */
+static int tool_fail(const struct tool *tool, const struct log *log, const struct error *error)
 {
-    if (error->text[0])
+    if (error->text[0] && log->format == LOG_JSON)
+        log_error(log, LOG_ERROR, "fatal", error);
+    else if (error->text[0])
         fprintf(stderr, "%s: fatal: %s\n", tool->name, error->text);
     return error->code ? (int)error->code : ERROR_SOFTWARE;
 }
@@ -126,7 +129,7 @@ int tool_run(const struct tool *tool, int argc, char **argv)
     if (done && (fflush(stdout) || ferror(stdout)))
         done =
             error_set(&error, ERROR_UNAVAILABLE, "unable to write to stdout: %s", strerror(errno));
-    int code = done ? 0 : tool_fail(tool, &error);
+    int code = done ? 0 : tool_fail(tool, &log, &error);
     options_free(&options);
     return code;
 }

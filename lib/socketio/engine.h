@@ -4,8 +4,8 @@
 #define SOCKETIO_ENGINE_H
 
 #include "base/buf.h"
-#include "base/table.h"
 #include "base/deadline.h"
+#include "base/table.h"
 #include "socketio/frame.h"
 #include "socketio/packet.h"
 #include "socketio/payload.h"

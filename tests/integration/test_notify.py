@@ -184,12 +184,19 @@ def test_a_bad_token_is_refused_and_none_is_fine(notifier, token):
     Browser(url).close()
 
 
-@pytest.mark.parametrize("payload", (None, {}, {"project_ids": []}, {"project_ids": "p1"}, {"project_ids": ["a b"]},
+@pytest.mark.parametrize("payload", (None, {}, {"project_ids": None}, {"project_ids": "p1"}, {"project_ids": ["a b"]},
                                      {"project_ids": ["x" * 65]}, {"project_ids": [1]}, {"project_ids": ["p"] * 501}))
 def test_a_bad_subscribe_says_what_is_wrong(notifier, browse, payload):
     _, url = notifier()
     answer = browse(url).call("subscribe", payload)
     assert answer["ok"] is False and "project_ids" in answer["error"]
+
+
+def test_a_page_without_projects_subscribes_none(notifier, browse):
+    _, url = notifier()
+    browser = browse(url)
+    assert browser.call("subscribe", {"project_ids": []}) == {"ok": True, "projects": {}}
+    assert browser.call("unsubscribe", {"project_ids": []}) == {"ok": True}
 
 
 def test_a_client_may_look_at_so_many_projects_and_no_more(stack, notifier, browse):

@@ -217,6 +217,23 @@ def test_the_man_page_and_the_help_name_the_same_flags(servers, tool):
     assert flags and {f for f in flags if f not in manual} == set()
 
 
+@pytest.mark.parametrize("tool, flag", (("vote-ingest", "listen"), ("vote-ingest", "admin-listen"), ("vote-commit", "admin-listen"),
+                                        ("vote-invalidate", "admin-listen"), ("vote-notify", "listen"), ("vote-notify", "admin-listen")))
+@pytest.mark.parametrize("value", ("here", "host.example:80", "127.0.0.1:70000", ""))
+def test_an_address_that_is_none_is_named_with_its_flag(servers, tool, flag, value):
+    by_flag = servers.run(tool, f"--{flag}", value)
+    assert by_flag.returncode == 64 and f'--{flag}: "{value}" is no HOST:PORT' in by_flag.stderr
+    variable = "VOTE_" + flag.upper().replace("-", "_")
+    by_variable = servers.run(tool, env=dict(servers.env, **{variable: value or "x"}))
+    assert by_variable.returncode == 78 and variable + ": " in by_variable.stderr
+
+
+def test_a_log_in_JSON_ends_in_JSON(stack):
+    taken = stack.run("vote-ingest", "--listen", f"127.0.0.1:{stack.ports['api']}", "--log-format", "json")
+    last = json.loads(taken.stderr.splitlines()[-1])
+    assert taken.returncode == 69 and last["level"] == "error" and "unable to listen" in last["error"], taken.stderr
+
+
 def test_a_bad_value_is_named_with_its_source(servers):
     wrong = servers.run("vote-ingest", env=dict(servers.env, VOTE_REDIS_TIMEOUT="50"))
     assert wrong.returncode == 78 and "VOTE_REDIS_TIMEOUT" in wrong.stderr and "50ms" not in wrong.stdout
