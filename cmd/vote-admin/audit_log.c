@@ -3,6 +3,7 @@
 #include "vote-admin/audit.h"
 
 #include "base/clock.h"
+#include "base/meter.h"
 #include "base/units.h"
 #include "vote/event.h"
 
@@ -180,12 +181,15 @@ static void record_take(struct audit *audit, const rd_kafka_message_t *record,
     }
 }
 
-static bool log_copy(struct audit *audit, struct extent *extents, struct error *error)
+static bool log_copy(struct audit *audit, struct extent *extents, int64_t total,
+                     struct error *error)
 {
     struct buf rows = {0};
+    struct meter meter;
     rd_kafka_message_t *record;
     enum reader_event event = READER_IDLE;
     bool fine = true;
+    meter_start(&meter, "vote-admin", "records of the log", total);
     reader_start(&audit->reader);
     while (fine && event != READER_DONE) {
         event = reader_next(&audit->reader, POLL_MS, &record, error);
@@ -194,11 +198,22 @@ static bool log_copy(struct audit *audit, struct extent *extents, struct error *
             record_take(audit, record, extents, &rows);
             rd_kafka_message_destroy(record);
         }
+        meter_turn(&meter, audit->records);
         if (fine && (rows.size > COPY_BYTES || (event == READER_DONE && rows.size)))
             fine = copy_put(audit, &rows, error);
     }
+    meter_clear(&meter);
     buf_free(&rows);
     return fine;
+}
+
+/* How many records there may be at most: offsets without one count, too. */
+static int64_t extents_size(const struct extent *extents, int32_t count)
+{
+    int64_t size = 0;
+    for (int32_t i = 0; i < count; i++)
+        size += extents[i].next > extents[i].low ? extents[i].next - extents[i].low : 0;
+    return size;
 }
 
 bool audit_load_log(struct audit *audit, struct error *error)
@@ -216,7 +231,7 @@ bool audit_load_log(struct audit *audit, struct error *error)
         free(extents);
         return false;
     }
-    bool copied = log_copy(audit, extents, error);
+    bool copied = log_copy(audit, extents, extents_size(extents, count), error);
     if (copied)
         waiting_report(extents, count);
     free(extents);

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/meter.h"
 #include "base/secret.h"
 #include "vote/event.h"
 #include "vote/token.h"
@@ -16,15 +17,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     MIX_CHUNK = 10000,
     BACKOFF_MIN_US = 100000,
     BACKOFF_MAX_US = 2000000,
-    PROGRESS_US = 5000000,
-    BAR_US = 200000,
-    BAR_WIDTH = 30,
     RETRY_AFTER_MAX_S = 30,
     ANSWER_MAX_BYTES = 64 * 1024
 };
@@ -53,7 +50,8 @@ struct sender {
     size_t cursor;  /* the first vote of the plan not looked at */
     size_t blocked; /* votes before it that wait for their predecessor */
     size_t active, started;
-    int64_t start_us, shown_us;
+    int64_t start_us;
+    struct meter meter;
     bool ending, reached;
     struct buf url;
 };
@@ -241,31 +239,6 @@ static void slot_answered(struct sender *sender, struct slot *slot, CURLcode cod
     slot->resend_us = now_us + slot_retry_after_us(slot, status);
 }
 
-static void sender_show(struct sender *sender, bool last)
-{
-    int64_t now_us = clock_mono_us();
-    bool terminal = isatty(STDERR_FILENO);
-    if (!last && now_us - sender->shown_us < (terminal ? BAR_US : PROGRESS_US))
-        return;
-    sender->shown_us = now_us;
-    uint64_t done = sender->outcome->accepted + sender->outcome->refused;
-    double seconds = (double)(now_us - sender->start_us) / 1e6;
-    double rate = seconds > 0 ? (double)done / seconds : 0;
-    size_t total = sender->config->file ? sender->plan->count : done + sender->active;
-    double left = rate > 0 && total > done ? (double)(total - done) / rate : 0;
-    int filled = total ? (int)((double)done / (double)total * BAR_WIDTH) : 0;
-    if (terminal)
-        fprintf(stderr, "\r[%.*s%*s] %3.0f %%  %llu/%zu  %.0f votes/s  %.0f s left ", filled,
-                "##############################", BAR_WIDTH - filled, "",
-                total ? 100.0 * (double)done / (double)total : 0, (unsigned long long)done, total,
-                rate, left);
-    else if (!last)
-        fprintf(stderr, "%llu of %zu votes, %.0f votes/s, %.0f s left\n", (unsigned long long)done,
-                total, rate, left);
-    if (terminal && last)
-        fputc('\n', stderr);
-}
-
 /* True when the rate allows one more vote now. */
 static bool sender_may_start(const struct sender *sender)
 {
@@ -303,7 +276,9 @@ static void sender_collect(struct sender *sender)
 static void sender_loop(struct sender *sender, struct stop *stop)
 {
     int running;
-    sender->start_us = sender->shown_us = clock_mono_us();
+    sender->start_us = clock_mono_us();
+    meter_start(&sender->meter, "vote-load", "votes",
+                sender->config->file ? (int64_t)sender->plan->count : 0);
     for (;;) {
         int64_t duration_us = sender->config->duration_us;
         int asked = stop_asked(stop);
@@ -316,11 +291,11 @@ static void sender_loop(struct sender *sender, struct stop *stop)
             break;
         curl_multi_perform(sender->multi, &running);
         sender_collect(sender);
-        sender_show(sender, false);
+        meter_turn(&sender->meter, (int64_t)(sender->outcome->accepted + sender->outcome->refused));
         curl_multi_poll(sender->multi, NULL, 0, sender->config->rate_per_s > 0 ? 1 : 10, NULL);
     }
     sender->outcome->seconds = (double)(clock_mono_us() - sender->start_us) / 1e6;
-    sender_show(sender, true);
+    meter_clear(&sender->meter);
 }
 
 static void slots_open(struct sender *sender)

@@ -21,7 +21,7 @@ struct replay {
     struct state state;
     struct output output;
     struct tally tally;
-    struct progress progress;
+    struct meter meter;
     bool sends; /* to a topic */
     int64_t pace_began_us, paced_count;
 };
@@ -129,7 +129,7 @@ static bool pace(struct replay *replay, struct error *error)
     for (int64_t left_us; (left_us = due_us - clock_mono_us()) > AHEAD_US;) {
         if (stop_asked(&replay->stop) || (replay->sends && !sink_turn(&replay->sink, error)))
             return false;
-        progress_turn(&replay->progress, replay->tally.total);
+        meter_turn(&replay->meter, replay->tally.total);
         clock_sleep_us(left_us < SLEEP_US ? left_us : SLEEP_US);
     }
     return true;
@@ -166,7 +166,7 @@ static bool item_take(struct replay *replay, struct item *item, struct error *er
 
 static bool replay_turn(struct replay *replay, bool idle, struct error *error)
 {
-    progress_turn(&replay->progress, replay->tally.total);
+    meter_turn(&replay->meter, replay->tally.total);
     if (replay->sends)
         return sink_turn(&replay->sink, error);
     output_check(&replay->output);
@@ -215,7 +215,7 @@ static bool replay_ended(struct replay *replay, struct error *error)
 static void replay_report(struct replay *replay)
 {
     struct buf text = {0};
-    progress_clear(&replay->progress);
+    meter_clear(&replay->meter);
     if (replay->config->dry_run) {
         tally_print(&replay->tally, &text);
         fwrite(text.data, 1, text.size, stdout);
@@ -231,7 +231,7 @@ static bool replay_do(struct replay *replay, struct error *error)
     if (!replay_open(replay, error))
         return false;
     source_start(&replay->source);
-    progress_start(&replay->progress, replay->source.records);
+    meter_start(&replay->meter, "vote-replay", "records", replay->source.records);
     replay->pace_began_us = clock_mono_us();
     bool fine = replay_read(replay, error) && replay_ended(replay, error);
     replay_report(replay);

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/meter.h"
 #include "base/option.h"
 #include "base/output.h"
 #include "base/stop.h"
@@ -147,17 +148,6 @@ void tally_add(struct tally *tally, enum verdict verdict, const struct item *ite
 void tally_print(const struct tally *tally, struct buf *out);   /* the histogram */
 void tally_summary(const struct tally *tally, struct buf *out); /* one phrase */
 void tally_free(struct tally *tally);
-
-/* progress.c: a bar with the time left on a terminal, a line now and then elsewhere. */
-struct progress {
-    int64_t total; /* -1: nobody knows */
-    int64_t began_us, shown_us;
-    bool terminal, drawn;
-};
-
-void progress_start(struct progress *progress, int64_t total);
-void progress_turn(struct progress *progress, int64_t done);
-void progress_clear(struct progress *progress); /* before another line is written */
 
 /* state.c: what --resume FILE remembers; see there for the guarantee. */
 

@@ -41,7 +41,7 @@ static bool range_add(struct verify *verify, int32_t partition, int64_t next, st
         return false;
     verify->complete = verify->complete && low == 0;
     reader_add(&verify->reader, partition, low, next < high ? next : high);
-    verify->progress.total += next > low ? next - low : 0;
+    verify->meter.total += next > low ? next - low : 0;
     return true;
 }
 
@@ -119,7 +119,7 @@ static bool record_take(struct verify *verify, const rd_kafka_message_t *record,
     struct request request;
     struct forget forget;
     verify->requests++;
-    progress_turn(&verify->progress, verify->requests);
+    meter_turn(&verify->meter, verify->requests);
     if (!request_decode(&request, record->payload, record->len, NULL)) {
         verify->undecodable += !forget_decode(&forget, record->payload, record->len, NULL);
         return true;
@@ -136,7 +136,7 @@ static bool log_replay(struct verify *verify, struct error *error)
 {
     rd_kafka_message_t *record;
     enum reader_event event = READER_IDLE;
-    progress_start(&verify->progress, verify->progress.total);
+    meter_start(&verify->meter, "vote-replay", "records", verify->meter.total);
     reader_start(&verify->reader);
     while (event != READER_DONE) {
         if (stop_asked(verify->stop))
@@ -189,7 +189,7 @@ bool verify_run(const struct replay_config *config, struct stop *stop, struct er
         .config = config, .stop = stop, .live = {.url = config->pg.url, .name = "vote-replay"}};
     bool fine = verify_prepare(&verify, error) && log_replay(&verify, error) &&
                 verify_compare(&verify, error);
-    progress_clear(&verify.progress);
+    meter_clear(&verify.meter);
     PQclear(verify.failed);
     scratch_close(&verify.scratch);
     pg_close(&verify.live);

@@ -18,7 +18,7 @@ struct verify {
     struct request_columns columns;
     size_t waiting; /* requests in `columns` */
     int64_t requests, undecodable, left_out, differences;
-    struct progress progress;
+    struct meter meter;
 };
 
 bool verify_statement(struct pg *pg, const char *sql, struct error *error)

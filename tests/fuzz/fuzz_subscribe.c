@@ -11,7 +11,7 @@ enum { MAX = 5 };
 static void check_ids(char (*ids)[VOTE_ID_SIZE], int count, const json_t *args)
 {
     const json_t *list = json_object_get(json_array_get(args, 0), "project_ids");
-    assert(count >= 1 && count <= MAX && (size_t)count == json_array_size(list));
+    assert(count >= 0 && count <= MAX && (size_t)count == json_array_size(list));
     for (int i = 0; i < count; i++) {
         assert(id_is_valid(ids[i], strlen(ids[i])));
         assert(!strcmp(ids[i], json_string_value(json_array_get(list, (size_t)i))));

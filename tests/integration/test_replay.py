@@ -187,7 +187,7 @@ def test_a_bar_with_the_time_left_on_a_terminal(servers, topics):
     except OSError:
         pass
     os.close(parent)
-    assert tool.wait(20) == 0 and re.search(rb"\r\[#+\.+\] \d+ of 60, \d+ % \d+/s, \d+ s left", output), output
+    assert tool.wait(20) == 0 and re.search(rb"\r\[#+\.+\] \d+ of 60 records, \d+ %, \d+/s, \d+ s left", output), output
 
 
 def test_plain_lines_elsewhere(servers, topics):
