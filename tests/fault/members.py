@@ -1,8 +1,11 @@
 # members.py - how a vote-commit is started for a fault, and how it dies. SPDX-License-Identifier: Apache-2.0
 import os
 import signal
+import time
 
-from stack import BIN
+import pytest
+
+from stack import BIN, wait_until
 
 # A member that was killed is soon forgotten by its group.
 SOON = ("-X", "session.timeout.ms=2000", "-X", "heartbeat.interval.ms=300")
@@ -24,3 +27,18 @@ def wait_killed(tool, at):
     """Until it has ended itself, at that point and no other."""
     assert tool.process.wait(30) == -signal.SIGKILL
     assert open(tool.log).read().endswith(f"crash: {at.split(':')[0]}\n")
+
+
+# How often a stop is asked for, within which --drain-timeout, and in how many seconds it then leaves.
+LEAVE = pytest.mark.parametrize("terms, timeout, seconds", ((1, "2s", 2), (2, "60s", 0.5)))
+
+
+def assert_leaves(tool, terms, seconds):
+    """With what it has in hand, long before anything that it waits for would be given up."""
+    began = time.monotonic()
+    tool.signal(signal.SIGTERM)
+    if terms == 2:
+        wait_until(lambda: time.monotonic() > began + 0.2, 5, "two signals at once are one")
+        tool.signal(signal.SIGTERM)
+    assert tool.process.wait(30) == 0 and time.monotonic() - began < seconds + 10
+    assert "leaving with work in hand" in open(tool.log).read()

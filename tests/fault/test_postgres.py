@@ -1,4 +1,5 @@
 # test_postgres.py - vote-commit while Postgres crashes, hangs, refuses or is full. SPDX-License-Identifier: Apache-2.0
+import contextlib
 import os
 import shutil
 import signal
@@ -8,9 +9,10 @@ import tempfile
 import pytest
 import requests
 
+from members import LEAVE, assert_leaves
 from stack import wait_until
 from topics import Tail
-from votes import Load
+from votes import Load, sign
 
 
 @pytest.fixture
@@ -158,3 +160,17 @@ def test_G6_a_full_disk_holds_the_stage_until_there_is_room(stack, small_disk, n
         load.check()
     finally:
         load.close()
+
+
+@LEAVE
+def test_a_vote_commit_leaves_in_time_whatever_its_batch_waits_for(stack, project, own_commit, terms, timeout, seconds):
+    tool = own_commit("--database-timeout", "60s", "--drain-timeout", timeout)
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and pid <> pg_backend_pid()"
+    with contextlib.closing(stack.connect()) as lock:
+        lock.cursor().execute("select * from vote.projects where project_id = %s for update", (project,))
+        request_id = stack.vote(sign("u4"), project, "up").json()["data"]["request_id"]
+        wait_until(lambda: stack.sql(waiting) == [(1,)], 20, "its batch waits")
+        assert_leaves(tool, terms, seconds)
+    own_commit()
+    stack.wait_committed(sign("u4"), request_id)
+    assert stack.counts(project) == (1, 0)

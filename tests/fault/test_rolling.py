@@ -4,14 +4,13 @@ import itertools
 import json
 import socket
 import threading
-import time
 
 import pytest
 import requests
 
 from balancer import Balancer
 from browser import Browser
-from members import CONFIG
+from members import CONFIG, LEAVE, assert_leaves
 from stack import free_port, wait_until
 from votes import Load, settled, sign
 
@@ -239,20 +238,6 @@ def test_a_second_SIGTERM_ends_the_wait(leaving, name):
     assert tool.process.wait(20) == 0
 
 
-def assert_leaves(tool, terms, seconds):
-    """With what it has in hand, long before anything that it waits for would be given up."""
-    began = time.monotonic()
-    tool.signal(15)
-    if terms == 2:
-        wait_until(lambda: time.monotonic() > began + 0.2, 5, "two signals at once are one")
-        tool.signal(15)
-    assert tool.process.wait(30) == 0 and time.monotonic() - began < seconds + 10
-    assert "leaving with work in hand" in open(tool.log).read()
-
-
-LEAVE = pytest.mark.parametrize("terms, timeout, seconds", ((1, "2s", 2), (2, "60s", 0.5)))
-
-
 @LEAVE
 def test_a_vote_ingest_leaves_in_time_whatever_its_votes_wait_for(stack, project, leaving, terms, timeout, seconds):
     tool, port = leaving("vote-ingest", "--redis-timeout", "60s", "--drain-timeout", timeout)
@@ -265,18 +250,6 @@ def test_a_vote_ingest_leaves_in_time_whatever_its_votes_wait_for(stack, project
             assert isinstance(answer.exception(10), requests.ConnectionError), "nothing is promised"
     finally:
         stack.signal_server("redis", "CONT")
-
-
-@LEAVE
-def test_a_vote_commit_leaves_in_time_whatever_its_batch_waits_for(stack, project, own_commit, terms, timeout, seconds):
-    tool = own_commit("--database-timeout", "60s", "--drain-timeout", timeout)
-    lock = stack.connect()
-    lock.cursor().execute("select * from vote.projects where project_id = %s for update", (project,))
-    assert stack.vote(sign("u4"), project, "up").status_code == 202
-    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and pid <> pg_backend_pid()"
-    wait_until(lambda: stack.sql(waiting) == [(1,)], 20, "its batch waits")
-    assert_leaves(tool, terms, seconds)
-    lock.close()
 
 
 @pytest.mark.parametrize("name", ("vote-ingest", "vote-notify"))
