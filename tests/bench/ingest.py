@@ -41,7 +41,7 @@ class Server:
 
 def start_ingest(stack):
     # As long as the peer waits for Redis, or nearly: with every core busy 50 ms pass, and refusals are not asked here.
-    tool = stack.ingest(None, "--redis-timeout", "2s").start()
+    tool = stack.ingest().start()
     return Server("vote-ingest", stack.url, tool.process.pid)
 
 

@@ -329,7 +329,7 @@ def keyed(stack, token, project, key, url, **body):
 
 
 def test_G2_a_vote_that_kafka_may_have_is_not_refused_and_its_retry_goes_on_with_it(stack, project, own, user, token):
-    _, url = own("--kafka-timeout", "1s", "--redis-timeout", "2s")
+    _, url = own("--kafka-timeout", "1s")
     other = stack.token("warm-" + project)
     stack.wait_committed(other, stack.vote(other, project, "up", url=url).json()["data"]["request_id"])
     stack.signal_server("kafka", "STOP")
@@ -381,7 +381,7 @@ def owns_partitions(tool):
 
 def test_G7_what_a_killed_ingest_left_of_a_click_without_its_step_goes_too(stack, project, own, kafka_away, user, token):
     """Redis is away when the step is to be taken, and back when the click is recorded there."""
-    tool, url = own("--kafka-timeout", "60s", "--database-timeout", "60s", "--redis-timeout", "2s")
+    tool, url = own("--kafka-timeout", "60s", "--database-timeout", "60s")
     stack.wait_committed(token, stack.vote(token, project, "up", url=url).json()["data"]["request_id"])
     stack.main_commit.stop()
     sweeper = stack.commit("-X", "session.timeout.ms=6000", "--optimism-grace", "10s")
