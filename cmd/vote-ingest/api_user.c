@@ -230,9 +230,8 @@ static PGresult *list_query(struct user_list *list, struct error *error)
     return ingest_query(list->http->context, votes_sql, 5, parameters, error);
 }
 
-/* Leaves of the recent votes, newest first, those that the list is to have: no row is as new, and
- * their place is behind the cursor. What has been committed since recents_compare stands in a row
- * now: newest, on the first page. */
+/* Leaves of the recent votes, newest first, those that the list is to have: no row is as new, also
+ * none that came since recents_compare, and their place is behind the cursor. */
 static void recents_pick(struct user_list *list, PGresult *rows)
 {
     const struct place *after = &list->after;
@@ -246,7 +245,6 @@ static void recents_pick(struct user_list *list, PGresult *rows)
     }
     list->recent_count = kept;
     qsort(list->recents, kept, sizeof *list->recents, recent_compare);
-    list->recent_at = 0;
     while (after->project_id[0] && list->recent_at < kept) {
         const struct recent *recent = &list->recents[list->recent_at];
         if (place_compare(recent->seq, recent->project_id, after->seq, after->project_id) > 0)

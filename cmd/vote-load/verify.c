@@ -31,6 +31,11 @@ struct verify {
     size_t checked, differing;
 };
 
+static const char *token_of(const struct verify *verify, uint32_t user)
+{
+    return tokens_get(verify->tokens, verify->config, verify->plan, user);
+}
+
 static size_t on_data(char *data, size_t size, size_t count, void *context)
 {
     struct buf *answer = context;
@@ -152,7 +157,7 @@ static void file_verify(struct verify *verify, const struct outcome *outcome)
     for (uint32_t p = 0; p < plan->projects.count; p++) {
         if (!outcome->last_request[p][0])
             continue;
-        const char *token = tokens_get(verify->tokens, verify->config, plan, outcome->last_user[p]);
+        const char *token = token_of(verify, outcome->last_user[p]);
         verify->checked++;
         verify->differing += !project_verify(verify, plan->projects.text[p], token,
                                              outcome->last_request[p], expected[p]);
@@ -202,7 +207,7 @@ static size_t votes_differ(const struct verify *verify, const struct planned_vot
                            size_t count, bool told)
 {
     const struct plan *plan = verify->plan;
-    const char *token = tokens_get(verify->tokens, verify->config, plan, votes[0]->user);
+    const char *token = token_of(verify, votes[0]->user);
     size_t differing = 0;
     struct buf path = {0};
     buf_text(&path, "/api/votes/user");
@@ -232,9 +237,7 @@ static void mix_wait(struct verify *verify, const struct outcome *outcome)
     for (uint32_t p = 0; p < plan->projects.count; p++) {
         const char *request = outcome->last_request[p];
         if (!request[0] ||
-            wait_for_commit(verify,
-                            tokens_get(verify->tokens, verify->config, plan, outcome->last_user[p]),
-                            request))
+            wait_for_commit(verify, token_of(verify, outcome->last_user[p]), request))
             continue;
         printf("differs: %s (not committed in time)\n", plan->projects.text[p]);
         verify->differing++;
@@ -251,9 +254,12 @@ static void mix_verify(struct verify *verify, const struct outcome *outcome)
             if (finals[from + size]->user != finals[from]->user)
                 break;
         }
-        while (votes_differ(verify, &finals[from], size, false) && verify_pause(verify))
-            continue;
-        verify->differing += votes_differ(verify, &finals[from], size, true);
+        size_t differing;
+        do
+            differing = votes_differ(verify, &finals[from], size, false);
+        while (differing && verify_pause(verify));
+        if (differing)
+            verify->differing += votes_differ(verify, &finals[from], size, true);
     }
     printf("verified %zu votes, %zu differ\n", verify->checked, verify->differing);
     free(finals);
