@@ -4,7 +4,6 @@
 #include "base/units.h"
 #include "vote/event.h"
 
-#include <stdio.h>
 #include <string.h>
 
 bool topic_is_ours(const char *topic)
@@ -56,12 +55,11 @@ enum verdict judge(const struct replay_config *config, struct item *item, struct
 
 void headers_prepare(struct item *item, const struct dead *dead, const char *target)
 {
-    char text[24];
+    char text[UNITS_TEXT_SIZE];
     rd_kafka_headers_t **headers = &item->envelope.headers;
     if (item->is_new)
         return;
-    snprintf(text, sizeof text, "%lld",
-             (long long)(item->replays < INT64_MAX ? item->replays + 1 : item->replays));
+    units_format_int(item->replays < INT64_MAX ? item->replays + 1 : item->replays, text);
     if (!*headers)
         *headers = rd_kafka_headers_new(1);
     if (item->replays)

@@ -3,6 +3,10 @@
 #include "base/tool.h"
 #include "vote-replay/replay.h"
 
+/* jemalloc reads it. What one thread allocates another frees, so all share one arena. Headers lie
+ * about in tens of MB, for which the processor remembers the addresses only of huge pages. */
+const char *malloc_conf = "narenas:1,thp:always,dirty_decay_ms:-1";
+
 int main(int argc, char **argv)
 {
     struct replay_config config = {0};

@@ -47,7 +47,7 @@ static bool producer_open(struct sink *sink, const char *transactional_id, struc
                            "batch.num.messages",
                            "10000",
                            "queue.buffering.max.messages",
-                           "10000",
+                           "5000",
                            "queue.buffering.max.kbytes",
                            "262144",
                            "message.timeout.ms",

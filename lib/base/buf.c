@@ -1,6 +1,8 @@
 /* buf.c - text and bytes that grow. SPDX-License-Identifier: Apache-2.0 */
 #include "base/buf.h"
 
+#include "base/units.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,14 +65,8 @@ void buf_char(struct buf *buf, char c)
 
 void buf_int(struct buf *buf, int64_t value)
 {
-    char digits[24], *first = digits + sizeof digits;
-    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
-    do
-        *--first = (char)('0' + left % 10);
-    while (left /= 10);
-    if (value < 0)
-        *--first = '-';
-    buf_put(buf, first, (size_t)(digits + sizeof digits - first));
+    char text[UNITS_TEXT_SIZE];
+    buf_put(buf, text, units_format_int(value, text));
 }
 
 /* Most texts fit into the room that is there: only the others are formatted twice. */

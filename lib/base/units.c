@@ -162,3 +162,18 @@ void units_format_size_bytes(int64_t bytes, char text[UNITS_TEXT_SIZE])
         {"GiB", 1073741824}, {"MiB", 1048576}, {"KiB", 1024}, {"B", 1}};
     quantity_format(binary, bytes, text);
 }
+
+size_t units_format_int(int64_t value, char text[UNITS_TEXT_SIZE])
+{
+    char digits[UNITS_TEXT_SIZE], *first = digits + sizeof digits;
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    *--first = '\0';
+    do
+        *--first = (char)('0' + left % 10);
+    while (left /= 10);
+    if (value < 0)
+        *--first = '-';
+    size_t size = (size_t)(digits + sizeof digits - first);
+    memcpy(text, first, size);
+    return size - 1;
+}

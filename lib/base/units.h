@@ -35,4 +35,7 @@ enum { UNITS_TEXT_SIZE = 32 };
 void units_format_duration_us(int64_t us, char text[UNITS_TEXT_SIZE]);
 void units_format_size_bytes(int64_t bytes, char text[UNITS_TEXT_SIZE]);
 
+/* A whole number in decimal, without the price of printf; returns its size. */
+size_t units_format_int(int64_t value, char text[UNITS_TEXT_SIZE]);
+
 #endif

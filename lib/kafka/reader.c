@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { AHEAD_KIB = 4096, AHEAD_BYTES = AHEAD_KIB * 1024, NUDGE_MS = 100 };
+enum { AHEAD_KIB = 4096, AHEAD_BYTES = AHEAD_KIB * 1024 };
 
 static bool reader_fail(const struct reader *reader, rd_kafka_resp_err_t code, struct error *error)
 {
@@ -238,8 +238,8 @@ static enum reader_event notice_take(struct reader *reader, const rd_kafka_messa
 }
 
 /* librdkafka comes back to a queue that was full only after a second (its issue 2879), or when
- * something else is asked of the broker. So a small thing is asked, its answer of no use, as soon
- * as half of a queue that was full has been read. */
+ * something else is asked of the broker. So a small thing is asked, as soon as half of a queue that
+ * was full has been read; its answer is of no use, and not waited for. */
 static void reader_nudge(struct reader *reader)
 {
     const size_t full = AHEAD_BYTES / 4 * 3;
@@ -256,7 +256,7 @@ static void reader_nudge(struct reader *reader)
             rd_kafka_topic_partition_list_add(list, reader->topic, reader->ranges[i].partition)
                 ->offset = RD_KAFKA_OFFSET_END;
     }
-    rd_kafka_offsets_for_times(reader->client, list, NUDGE_MS);
+    rd_kafka_offsets_for_times(reader->client, list, 0);
     rd_kafka_topic_partition_list_destroy(list);
 }
 

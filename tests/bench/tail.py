@@ -53,6 +53,8 @@ def fill(stack, topic, with_headers=True):
 def make_topic(stack, topic):
     admin = AdminClient({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"]})
     admin.create_topics([NewTopic(topic, 6, 1)])[topic].result(30)
+    while topic not in admin.list_topics(timeout=30).topics:  # the broker hears of it a moment later
+        time.sleep(0.05)
 
 
 def drop_topic(stack, topic):

@@ -59,6 +59,25 @@ static void what_is_formatted_reads_back(void **state)
     }
 }
 
+static void a_whole_number_is_written_in_decimal(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t value;
+        const char *text;
+    } numbers[] = {{0, "0"},
+                   {9, "9"},
+                   {10, "10"},
+                   {-1, "-1"},
+                   {INT64_MAX, "9223372036854775807"},
+                   {INT64_MIN, "-9223372036854775808"}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        char text[UNITS_TEXT_SIZE];
+        assert_int_equal(units_format_int(numbers[i].value, text), strlen(numbers[i].text));
+        assert_string_equal(text, numbers[i].text);
+    }
+}
+
 static void a_rate_is_per_second(void **state)
 {
     (void)state;
@@ -105,6 +124,7 @@ int main(void)
         cmocka_unit_test(zero_needs_no_unit),
         cmocka_unit_test(what_is_no_size_is_refused),
         cmocka_unit_test(what_is_formatted_reads_back),
+        cmocka_unit_test(a_whole_number_is_written_in_decimal),
         cmocka_unit_test(a_rate_is_per_second),
         cmocka_unit_test(a_ratio_is_at_most_one),
         cmocka_unit_test(a_quota_is_a_count_in_a_window),
