@@ -44,8 +44,6 @@ static bool producer_open(struct sink *sink, const char *transactional_id, struc
                            "5",
                            "compression.codec",
                            "lz4",
-                           "batch.num.messages",
-                           "10000",
                            "queue.buffering.max.messages",
                            "5000",
                            "queue.buffering.max.kbytes",

@@ -65,8 +65,8 @@ void buf_char(struct buf *buf, char c)
 
 void buf_int(struct buf *buf, int64_t value)
 {
-    char text[UNITS_TEXT_SIZE];
-    buf_put(buf, text, units_format_int(value, text));
+    buf_reserve(buf, UNITS_TEXT_SIZE);
+    buf->size += units_format_int(value, buf->data + buf->size);
 }
 
 /* Most texts fit into the room that is there: only the others are formatted twice. */

@@ -40,7 +40,6 @@ class Server:
 
 
 def start_ingest(stack):
-    # As long as the peer waits for Redis, or nearly: with every core busy 50 ms pass, and refusals are not asked here.
     tool = stack.ingest().start()
     return Server("vote-ingest", stack.url, tool.process.pid)
 
@@ -199,7 +198,7 @@ def print_limits(stack, ours, seconds):
         rate = limits.redis_scripts(stack, 16, pipeline, 20000 * seconds)
         print(f"  Redis, EVALSHA vote.lua only, 16 connections, {word}: {rate:.0f}/s")
     print(f"  Redis, all that a vote asks of it, by its processor time in the rounds: {1e6 / ours['redis_us']:.0f}/s")
-    limits.make_topic(stack, "bench.produce")
+    limits.make_topic_like_requests(stack, "bench.produce")
     for rate in (-1, int(ours["votes_per_second"])):
         asked = "as fast as it goes" if rate < 0 else f"at vote-ingest's {rate}/s"
         got, p99_ms = limits.produce(stack, "bench.produce", rate, seconds * (100000 if rate < 0 else rate))

@@ -6,9 +6,10 @@ import subprocess
 import time
 
 import psycopg
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
 import process
+import topics
 from stack import ROOT, SCRIPTS, die_with_parent, wait_until
 
 RECORD_BYTES = 300
@@ -66,10 +67,9 @@ def redis_scripts(stack, connections, pipeline, count):
     return number(r'\n"EVALSHA[^\n]*?","([\d.]+)"', text)
 
 
-def make_topic(stack, name):
+def make_topic_like_requests(stack, name):
     admin = AdminClient({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"]})
-    partitions = len(admin.list_topics("vote.requests", timeout=10).topics["vote.requests"].partitions)
-    admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
+    topics.make_topic(stack, name, len(admin.list_topics("vote.requests", timeout=10).topics["vote.requests"].partitions))
 
 
 def produce(stack, topic, rate, count):

@@ -143,7 +143,6 @@ class Browser(threading.Thread):
 
 def start_daemons(stack, port):
     """Each daemon of ours and each server, by what is sampled."""
-    # A read that waits for Redis while every core is busy is no refusal that is asked for here.
     tools = [stack.ingest(), stack.commit(), stack.tool("vote-notify", "--listen", f"127.0.0.1:{port}"),
              stack.tool("vote-invalidate")]
     ours = [Daemon(tool.name, tool.start().process.pid) for tool in tools]

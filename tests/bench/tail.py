@@ -13,7 +13,7 @@ import time
 import uuid
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(BENCH) + "/integration", BENCH]
@@ -21,8 +21,9 @@ sys.path[:0] = [os.path.dirname(BENCH) + "/integration", BENCH]
 import process  # noqa: E402
 from stack import BIN, DeployedStack, started_servers  # noqa: E402
 from stages import server_pid  # noqa: E402
+from topics import make_topic  # noqa: E402
 
-RECORDS, USERS, PROJECTS = 1_000_000, 10_000, 1000
+RECORDS, USERS, PROJECTS, PARTITIONS = 1_000_000, 10_000, 1000, 6
 WANTED = {"json": 1, "filter": 5, "replay": 1}
 
 
@@ -50,13 +51,6 @@ def fill(stack, topic, with_headers=True):
     assert producer.flush(120) == 0
 
 
-def make_topic(stack, topic):
-    admin = AdminClient({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"]})
-    admin.create_topics([NewTopic(topic, 6, 1)])[topic].result(30)
-    while topic not in admin.list_topics(timeout=30).topics:  # the broker hears of it a moment later
-        time.sleep(0.05)
-
-
 def drop_topic(stack, topic):
     admin = AdminClient({"bootstrap.servers": stack.env["VOTE_KAFKA_BROKERS"]})
     admin.delete_topics([topic])[topic].result(30)
@@ -81,7 +75,7 @@ def compare(stack, name, title, ours, theirs, rounds, target=False):
     for turn in range(rounds + 1):
         for command in figures:
             if target:
-                make_topic(stack, "copy")
+                make_topic(stack, "copy", PARTITIONS)
             before = processor_seconds(stack)
             figures[command].append(seconds(stack, command))
             processor[command] += processor_seconds(stack) - before
@@ -96,8 +90,8 @@ def compare(stack, name, title, ours, theirs, rounds, target=False):
 
 def bench(stack, rounds):
     fill(stack, "vote.results")
-    print(f"{RECORDS} records of vote.results with 7 headers, 6 partitions, medians of {rounds} rounds, {os.cpu_count()} cores",
-          flush=True)
+    print(f"{RECORDS} records of vote.results with 7 headers, {PARTITIONS} partitions, medians of {rounds} rounds, "
+          f"{os.cpu_count()} cores", flush=True)
     compare(stack, "json", "tail as JSON", "vote-tail --format json | cat >/dev/null",
             "kcat -b $B -C -t vote.results -e -q -J | cat >/dev/null", rounds)
     compare(stack, "filter", "tail of one user", "vote-tail --format json --user u77 | cat >/dev/null",
