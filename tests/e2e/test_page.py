@@ -105,6 +105,19 @@ def test_own_votes_are_followed_to_their_announcement(open_page, project):
     assert all(word in text for word in ("accepted", "committed", "announced")) and "–" not in text
 
 
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
+def test_a_long_time_stays_in_its_step(open_page, project, options):
+    page = open_page(**options)
+    page.press(project, "up")
+    wait_until(lambda: page.do("activity"), 10, "a vote on its way")
+    beyond = page.do("run", """[...document.querySelectorAll(".steps li")].map((step) => {
+      const time = step.querySelector("b");
+      time.textContent = "9,999 ms";
+      return time.getBoundingClientRect().right - step.getBoundingClientRect().right;
+    })""")
+    assert len(beyond) == 3 and max(beyond) <= 0.5
+
+
 def test_another_user_has_other_votes(open_page, project):
     page = open_page("ada")
     page.press(project, "up")
